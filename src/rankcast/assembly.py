@@ -1,0 +1,215 @@
+"""From the Plan to the objects that the stages receive. Stages never see the config."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from rankcast.compare.table import Part
+from rankcast.config.plan import Plan, PlannedVariant, Vocabulary
+from rankcast.config.service import Table
+from rankcast.errors import ConfigError, DataError, Problem, RankcastError, nearest
+from rankcast.evaluate import metric
+from rankcast.evaluate.labels import Labelling
+from rankcast.evaluate.targets import Rule
+from rankcast.plugins import BUILTINS, load
+from rankcast.records import Count, Segment, Value
+from rankcast.replay import step
+from rankcast.replay.builtin import Builtin, Setting
+from rankcast.replay.candidates import Batches
+from rankcast.replay.expression import Expression
+from rankcast.replay.reproduce import Service, Variant
+from rankcast.replay.step import NamedStep
+from rankcast.replay.values import group_codes
+from rankcast.sources.load import Inputs, Loaded
+from rankcast.sources.source import FileSet, Source
+from rankcast.tables.duration import Duration
+from rankcast.tables.logs import Ints, Logs
+
+MOST_SEGMENTS = 100  # values of a segment column that are compared; the rest is counted
+
+
+def _builtin(name: str, within: Duration | None) -> Builtin:
+    cls = load(BUILTINS, name)
+    if within is not None and not cls.takes_within:
+        raise ConfigError(f"builtin `{name}` takes no `within`")
+    builtin: Builtin = cls(within)
+    return builtin
+
+
+def _where(text: str) -> Expression:
+    return Expression.parse(text, scopes=("request", "user"), score=False)
+
+
+VOCABULARY = Vocabulary(metric=metric.parse, step=step.parse, where=_where, builtin=_builtin)
+
+
+def inputs_of(plan: Plan) -> Inputs:
+    """Every table to load."""
+    tables = {
+        name: _source(plan, table, f"tables.{name}", plan.service_file, plan.service_folder)
+        for name in type(plan.service.tables).model_fields
+        if (table := getattr(plan.service.tables, name)) is not None
+    }
+    scores = {
+        variant.name: _source(
+            plan, variant.spec.scores, f"variants.{variant.name}.scores", plan.study_file, plan.study_folder)
+        for variant in plan.variants if variant.spec.scores is not None
+    }
+    candidates = {}
+    for variant in plan.variants:
+        if isinstance(variant.candidates, Table):
+            own = variant.spec.candidates is not None
+            key = f"variants.{variant.name}.candidates" if own else "production.candidates"
+            file, folder = (plan.study_file, plan.study_folder) if own else (plan.service_file, plan.service_folder)
+            candidates[key] = _source(plan, variant.candidates, key, file, folder)
+    return Inputs(tables, scores, candidates, plan.service.timezone)
+
+
+def _source(plan: Plan, table: Table, key: str, file: str, folder: Path) -> Source:
+    def file_set(written: tuple[str, ...]) -> FileSet:
+        resolved = tuple(os.path.normpath(folder / plan.environment.expand(path)) for path in written)
+        return FileSet(written, resolved, plan.environment.hidden)
+
+    return Source(
+        key=key,
+        files=None if table.path is None else file_set(table.path),
+        sql=None if table.sql is None else plan.environment.expand(table.sql),
+        named={name: file_set(paths) for name, paths in table.files.items()},
+        columns=table.columns,
+        declared_in=file,
+        line=plan.line(file, *key.split(".")),
+    )
+
+
+def private_text(plan: Plan) -> str:
+    """SQL and `where` with their variables filled in: they shape the results, so they belong to the run's identity."""
+    inputs = inputs_of(plan)
+    sources = [*inputs.tables.values(), *inputs.scores.values(), *inputs.candidates.values()]
+    wheres = [plan.service.targets.where]
+    wheres += [one.argument for variant in plan.variants for one in variant.steps if isinstance(one.argument, str)]
+    return json.dumps([source.sql for source in sources] + [where and plan.environment.expand(where) for where in wheres])
+
+
+def column_problems(plan: Plan, logs: Logs) -> list[Problem]:
+    """Columns that steps, `where`, averages and segments use and that the tables do not have."""
+    frames = {"request": logs.requests.frame, "item": logs.items.frame, "user": logs.users.frame}
+    wanted: list[tuple[str, str, str]] = []
+    for variant in plan.variants:
+        own = variant.spec.steps is not None
+        file, key = (plan.study_file, f"variants.{variant.name}.steps") if own else (plan.service_file, "production.steps")
+        wanted += [(file, f"{key}[{at}]", need) for at, one in enumerate(variant.steps) for need in sorted(one.step.needs())]
+    if plan.where is not None:
+        wanted += [(plan.service_file, "targets.where", need) for need in sorted(plan.where.needs())]
+    if "." in plan.service.targets.average:
+        wanted.append((plan.service_file, "targets.average", plan.service.targets.average))
+    wanted += [(plan.study_file, f"segments[{at}]", need) for at, need in enumerate(plan.study.segments)]
+    problems = []
+    for file, key, need in dict.fromkeys(wanted):
+        scope, dot, name = need.partition(".")
+        if dot and name not in frames[scope].columns:
+            place = tuple(int(part) if part.isdigit() else part for part in key.replace("[", ".").replace("]", "").split("."))
+            problems.append(Problem(
+                f"no column `{name}` in the table of {scope}s{nearest(name, frames[scope].columns)}",
+                file, plan.line(file, *place), key))
+    return problems
+
+
+def service_of(plan: Plan, loaded: Loaded) -> Service:
+    """What all variants share."""
+    graded = tuple(sorted(plan.service.labels.grades))
+    return Service(loaded.logs, loaded.candidates, Setting(graded, plan.service.timezone, plan.study.seed))
+
+
+def variants_of(plan: Plan, loaded: Loaded) -> list[Variant]:
+    """Every variant, ready to replay."""
+    return [_variant(plan, planned, loaded) for planned in plan.variants]
+
+
+def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
+    own = planned.spec.steps is not None
+    file, key = (plan.study_file, f"variants.{planned.name}.steps") if own else (plan.service_file, "production.steps")
+    filters = []
+    for at, one in enumerate(planned.steps):
+        try:
+            filters.append(one.step.bind(loaded.logs))
+        except RankcastError as error:
+            place = (*key.split("."), at)
+            raise DataError(
+                Problem(problem.message, file, plan.line(file, *place), f"{key}[{at}]") for problem in error.problems
+            ) from error
+    candidates = planned.candidates
+    if isinstance(candidates, Table):
+        candidates = f"variants.{planned.name}.candidates" if planned.spec.candidates is not None else "production.candidates"
+    return Variant(
+        name=planned.name,
+        source=planned.builtin if planned.builtin is not None else Batches.of(loaded.scores[planned.name]),
+        candidates=candidates,
+        steps=[NamedStep(one.name, one.step) for one in planned.steps],
+        filters=filters,
+        served=planned.served,
+    )
+
+
+def labelling_of(plan: Plan) -> Labelling:
+    """How events become labels."""
+    labels = plan.service.labels
+    return Labelling(labels.grades, labels.horizon, labels.attribute)
+
+
+def target_rule(plan: Plan, logs: Logs, known_until: int | None) -> Rule:
+    """What makes a request a target."""
+    admitted = np.ones(len(logs.requests.time), dtype=bool)
+    if plan.where is not None:
+        admitted = plan.where.evaluate(
+            lambda scope, name: _request_column(logs, scope, name, np.arange(len(admitted))), len(admitted))
+    return Rule(
+        start=plan.instant(plan.study.period.from_), end=plan.instant(plan.study.period.to), admitted=admitted,
+        horizon=plan.service.labels.horizon, known_until=known_until, without_labels=plan.service.targets.without_labels)
+
+
+def weight_groups(plan: Plan, logs: Logs, targets: Ints) -> Ints | None:
+    """The group of each target whose members share a weight; None when every request weighs the same."""
+    average = plan.service.targets.average
+    if average == "request":
+        return None
+    if average == "user":
+        return logs.requests.user[targets]
+    return group_codes(_request_column(logs, "request", average.partition(".")[2], targets))
+
+
+def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Count]]:
+    """All targets, then each value of each segment column (null last); the most frequent values where there are many."""
+    parts = [Part(None, np.ones(len(targets), dtype=bool))]
+    counts = []
+    for name in plan.study.segments:
+        scope, _, column = name.partition(".")
+        values = _request_column(logs, scope, column, targets)
+        if values.dtype.is_nested():
+            raise DataError(Problem(f"`{name}` holds {values.dtype}; expected one value a request", plan.study_file,
+                                    plan.line(plan.study_file, "segments"), "segments"))
+        codes = group_codes(values)
+        present, first, sizes = np.unique(codes, return_index=True, return_counts=True)
+        kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SEGMENTS])
+        if len(present) > MOST_SEGMENTS:
+            counts.append(Count(table="segments", what=f"values of {name} beyond the {MOST_SEGMENTS} most frequent",
+                                count=len(present) - MOST_SEGMENTS, of=len(present)))
+        for at in sorted(kept, key=lambda at: (present[at] < 0, present[at])):
+            value = _plain(values[int(first[at])])
+            parts.append(Part(Segment(column=name, value=value), codes == present[at]))
+    return parts, counts
+
+
+def _request_column(logs: Logs, scope: str, name: str, requests: Ints) -> pl.Series:
+    if scope == "request":
+        return logs.requests.frame[name].gather(requests)
+    return logs.users.frame[name].gather(logs.requests.user[requests])
+
+
+def _plain(value: object) -> Value:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

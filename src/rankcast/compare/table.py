@@ -1,0 +1,75 @@
+"""The values table: what is compared. After it there is only statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rankcast.records import Segment
+from rankcast.tables.logs import Bools, Floats, Ints
+
+Family = Literal["primary", "guardrails", "exploration"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """All targets (`segment` None), or those of a segment; `mask` has an entry per target."""
+
+    segment: Segment | None
+    mask: Bools
+
+
+@dataclass(frozen=True)
+class Shown:
+    """For a metric per variant: the (target, item) rows that count, and how many items there are in all."""
+
+    target: Ints
+    item: Ints
+
+
+@dataclass(frozen=True)
+class MetricColumn:
+    """One metric: its values per variant and target, or the rows it counts; its direction and its role."""
+
+    name: str
+    family: Family
+    higher_is_better: bool
+    values: Mapping[str, Floats] | None
+    shown: Mapping[str, Shown] | None = None
+    catalogue: Mapping[int, int] | None = None  # number of the part -> items that could have been shown
+
+
+@dataclass(frozen=True)
+class ValuesTable:
+    """Everything that statistics need: users (codes) and weights per target, parts, metrics, variants."""
+
+    baseline: str
+    variants: tuple[str, ...]
+    decided: frozenset[str]
+    user: Ints
+    weight: Floats
+    parts: tuple[Part, ...]
+    metrics: tuple[MetricColumn, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of targets."""
+        return len(self.user)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the study declared: confidence, smallest effect that matters (relative), correction, seed."""
+
+    confidence: float
+    smallest_effect: float | None
+    correction: str
+    seed: int
+
+
+def measurable(*columns: Floats) -> Bools:
+    """Where every column has a value."""
+    return np.logical_and.reduce([~np.isnan(column) for column in columns])

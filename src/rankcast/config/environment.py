@@ -1,0 +1,52 @@
+"""`${NAME}` takes an environment variable. Its value never reaches the run folder, a log, a message or a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rankcast.errors import Problem
+
+_NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The variables that the two files name, with their values on this machine."""
+
+    values: Mapping[str, str]
+
+    @classmethod
+    def of(cls, names: Iterable[str], environ: Mapping[str, str]) -> Environment:
+        """The named variables, as far as they are set."""
+        return cls({name: environ[name] for name in sorted(set(names)) if name in environ})
+
+    def expand(self, text: str) -> str:
+        """The text with its variables filled in; a variable that is not set stays as it is written."""
+        return _NAME.sub(lambda match: self.values.get(match[1], match[0]), text)
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """Value -> `${NAME}`, longest value first, so that no part of a value survives."""
+        filled = [(value, name) for name, value in self.values.items() if value]
+        return {value: f"${{{name}}}" for value, name in sorted(filled, key=lambda pair: -len(pair[0]))}
+
+    def mask(self, text: str) -> str:
+        """The text with every value replaced by its name."""
+        for value, name in self.hidden.items():
+            text = text.replace(value, name)
+        return text
+
+    def mask_problem(self, problem: Problem) -> Problem:
+        """A problem whose message shows no value."""
+        return Problem(self.mask(problem.message), problem.file, problem.line, problem.key)
+
+
+def names_in(text: str) -> list[str]:
+    """The variables that a text names.
+
+    >>> names_in("${DATA}/${DAY}.csv")
+    ['DATA', 'DAY']
+    """
+    return _NAME.findall(text)

@@ -1,0 +1,94 @@
+"""Kinds of values in the two files, and how they are written."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from rankcast.tables.duration import Duration
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+
+
+class Strict(BaseModel):
+    """Base of all parts of a file: frozen, unknown keys refused, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, arbitrary_types_allowed=True)
+
+
+def wrong(message: str) -> PydanticCustomError:
+    """A problem with a value, in our own words."""
+    return PydanticCustomError("rankcast", "{message}", {"message": message})
+
+
+def later(feature: str) -> Any:
+    """The type of a key whose feature comes in a later version: it is known, and refused by name."""
+
+    def refuse(value: object) -> object:
+        if value is not None:
+            raise wrong(f"not available yet: {feature}")
+        return value
+
+    return Annotated[Any, BeforeValidator(refuse), WithJsonSchema({"description": f"Not available yet: {feature}"})]
+
+
+def _duration(value: object) -> Duration:
+    try:
+        return Duration.parse(value)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+
+
+def _moment(value: object) -> str:
+    expected = f"expected a date (2023-10-02) or a date-time (2023-10-02T09:00:00+09:00), found {value!r}"
+    if not isinstance(value, str):
+        raise wrong(expected)
+    try:
+        date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
+    except ValueError as error:
+        raise wrong(expected) from error
+    return value
+
+
+def _share(value: object) -> float:
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            number = float(value.strip()[:-1]) / 100
+        except ValueError:
+            number = -1.0
+    else:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
+    if not 0 <= number <= 1:
+        raise wrong(f"expected a share such as 1% or 0.01, found {value!r}")
+    return number
+
+
+def _several(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _name(value: str) -> str:
+    if not _NAME.match(value):
+        raise wrong(f"expected a name of letters, digits, `_`, `.` and `-`, found {value!r}")
+    return value
+
+
+DurationField = Annotated[
+    Duration, BeforeValidator(_duration), PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[mhdw]$", "examples": ["24h", "7d"]}),
+]  # fmt: skip
+Moment = Annotated[
+    str, BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "description": "ISO date or date-time; a date is midnight in the service's timezone"}),
+]  # fmt: skip
+Share = Annotated[
+    float, BeforeValidator(_share),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[0-9.]+ *%$"}]}),
+]  # fmt: skip
+Name = Annotated[str, AfterValidator(_name)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Several = BeforeValidator(_several)

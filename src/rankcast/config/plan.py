@@ -1,0 +1,156 @@
+"""The Plan: both files read, every default filled in, every name resolved. Rules that need only the plan can fire on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from rankcast.config.environment import Environment
+from rankcast.config.service import Service, Table
+from rankcast.config.study import Study, Variant
+from rankcast.tables.duration import Duration
+
+Family = Literal["primary", "guardrails", "exploration"]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How the stages read what the files say: each function gives an object, or raises ConfigError."""
+
+    metric: Callable[[str], Any]
+    step: Callable[[str, object], Any]
+    where: Callable[[str], Any]
+    builtin: Callable[[str, Duration | None], Any]
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step under the name by which the run reports it; `argument` is as written, `step` what it means."""
+
+    name: str
+    kind: str
+    argument: Any
+    step: Any
+
+
+@dataclass(frozen=True)
+class PlannedVariant:
+    """A variant with everything that it does not say itself taken from production."""
+
+    name: str
+    spec: Variant
+    builtin: Any
+    candidates: str | Table
+    steps: tuple[PlannedStep, ...]
+    served: int
+
+    @property
+    def decided(self) -> bool:
+        """Builtin variants are references: compared, not decided."""
+        return self.builtin is None
+
+
+@dataclass(frozen=True)
+class PlannedMetric:
+    """A metric and its role."""
+
+    family: Family
+    metric: Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a study does, resolved. `*_file` are as the user may see them, `*_folder` where paths start."""
+
+    study: Study
+    service: Service
+    study_file: str
+    service_file: str
+    study_folder: Path
+    service_folder: Path
+    lines: Mapping[str, Mapping[tuple[str | int, ...], int]]
+    environment: Environment
+    variants: tuple[PlannedVariant, ...]
+    metrics: tuple[PlannedMetric, ...]
+    where: Any
+
+    def instant(self, moment: str) -> int:
+        """A moment of the files in microseconds UTC; a date is midnight, a local time a reading of the service's clock."""
+        read = datetime.combine(date.fromisoformat(moment), datetime.min.time()) if len(moment) == 10 else None
+        read = read or datetime.fromisoformat(moment)
+        if read.tzinfo is None:
+            read = read.replace(tzinfo=ZoneInfo(self.service.timezone))
+        since = read - datetime.fromtimestamp(0, tz=ZoneInfo("UTC"))
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+    def line(self, file: str, *location: str | int) -> int | None:
+        """The line where a place of a file stands."""
+        lines = self.lines.get(file, {})
+        return next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
+
+    def document(self) -> dict[str, Any]:
+        """The resolved plan as plain values, defaults included; `${NAME}` stays as it is written."""
+        service = self.service.model_dump(mode="json", by_alias=True, exclude={"rules", "submit"})
+        service["tables"] = {name: _table(table) for name, table in service["tables"].items() if table is not None}
+        study = self.study.model_dump(mode="json", by_alias=True, exclude={"variants", "allow"})
+        study["metrics"] = {
+            "primary": str(self.metrics[0].metric),
+            "guardrails": [str(m.metric) for m in self.metrics if m.family == "guardrails"],
+            "also": [str(m.metric) for m in self.metrics if m.family == "exploration"],
+        }
+        study["compare"].pop("method", None)
+        service["production"]["steps"] = [_step(step) for step in self._production_steps()]
+        if isinstance(service["production"]["candidates"], dict):
+            service["production"]["candidates"] = _table(service["production"]["candidates"])
+        study["variants"] = {variant.name: _variant(variant) for variant in self.variants}
+        return {"service": service, "study": study}
+
+    def _production_steps(self) -> tuple[PlannedStep, ...]:
+        return name_steps([(step.kind, step.argument, step.name, None) for step in self.service.production.steps])
+
+
+def name_steps(parts: list[tuple[str, Any, str | None, Any]]) -> tuple[PlannedStep, ...]:
+    """Names for (kind, argument, name, step): the given one, else the kind; a second one gets `-2`.
+
+    >>> [step.name for step in name_steps([("match", {}, None, None), ("match", {}, None, None)])]
+    ['match', 'match-2']
+    """
+    taken: dict[str, int] = {}
+    named = []
+    for kind, argument, given, step in parts:
+        base = given or kind
+        taken[base] = taken.get(base, 0) + 1
+        named.append(PlannedStep(base if taken[base] == 1 else f"{base}-{taken[base]}", kind, argument, step))
+    return tuple(named)
+
+
+def _table(table: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in table.items() if value not in (None, {}, [])}
+    if "path" in kept and len(kept["path"]) == 1:
+        kept["path"] = kept["path"][0]
+    if "files" in kept:
+        kept["files"] = {name: paths[0] if len(paths) == 1 else paths for name, paths in kept["files"].items()}
+    return kept
+
+
+def _step(step: PlannedStep) -> Any:
+    written = step.kind if step.argument is None else {step.kind: step.argument}
+    if step.name == step.kind:
+        return written
+    return {**(written if isinstance(written, dict) else {step.kind: None}), "name": step.name}
+
+
+def _variant(variant: PlannedVariant) -> dict[str, Any]:
+    spec = variant.spec.model_dump(mode="json", by_alias=True, include={"scores", "builtin", "within", "trained_until"})
+    shown = {key: value for key, value in spec.items() if value is not None}
+    if "scores" in shown:
+        shown["scores"] = _table(shown["scores"])
+    candidates = variant.candidates
+    shown["candidates"] = candidates if isinstance(candidates, str) else _table(candidates.model_dump(mode="json"))
+    shown["steps"] = [_step(step) for step in variant.steps]
+    shown["served"] = variant.served
+    return shown

@@ -1,0 +1,177 @@
+"""service.yaml: how the product works today."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from rankcast.config.fields import DurationField, Moment, Name, Several, Strict, later, wrong
+
+
+def _paths(value: object) -> object:
+    paths = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    if isinstance(paths, tuple):
+        if not paths or not all(isinstance(path, str) and path for path in paths):
+            raise wrong(f"expected a path or a list of paths, found {value!r}")
+        for path in paths:
+            if str(path).partition("://")[0] in {"s3", "gs", "gcs", "az", "abfs", "hf", "http", "https"} and "://" in path:
+                raise wrong(f"not available yet: reading `{path}`; copy it to a local path")
+    return paths
+
+
+Paths = Annotated[
+    tuple[str, ...], BeforeValidator(_paths),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]  # fmt: skip
+
+
+class Table(Strict):
+    """Where a table comes from: `path` (parquet, csv, csv.gz, ndjson; globs; a list), or `sql` over named `files`."""
+
+    path: Paths | None = None
+    sql: str | None = None
+    files: dict[Name, Paths] = Field(default_factory=dict)
+    columns: dict[str, str] = Field(default_factory=dict, description="ours: theirs")
+    database: later("databases") = None  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Table:
+        if (self.path is None) == (self.sql is None):
+            raise wrong("expected either `path`, or `sql` with `files`")
+        if self.sql is None and self.files:
+            raise wrong("`files` names what `sql` reads; expected `sql` beside it")
+        if self.sql is not None and not self.files:
+            raise wrong("expected `files: {name: path}` beside `sql`: the names that the SELECT reads from")
+        return self
+
+
+class EventsTable(Table):
+    """Events also say up to when they are complete."""
+
+    complete_until: Moment | None = Field(default=None, description="events are known until here; default: the newest event")
+
+
+class Tables(Strict):
+    """The service's tables."""
+
+    requests: Table
+    items: Table | None = None
+    availability: Table | None = None
+    impressions: Table | None = None
+    events: EventsTable | None = None
+    users: Table | None = None
+
+
+class Step(Strict):
+    """One step as it is written: its kind, its argument, and a name where the file gives one."""
+
+    kind: str
+    argument: Any = None
+    name: Name | None = None
+
+
+def _step(value: object) -> object:
+    if isinstance(value, str):
+        return {"kind": value}
+    if isinstance(value, dict):
+        kinds = [key for key in value if key != "name"]
+        if len(kinds) == 1:
+            return {"kind": kinds[0], "argument": value[kinds[0]], "name": value.get("name")}
+    raise wrong(f"expected a step such as `available` or `cap: {{by: item.company_id, at_most: 2}}`, found {value!r}")
+
+
+_STEP_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "enum": ["available", "not_seen"]},
+        {"type": "object", "minProperties": 1, "maxProperties": 2, "properties": {
+            "name": {"type": "string"},
+            "match": {"type": "object", "additionalProperties": {"type": "string"}},
+            "not_seen": {"type": "object"},
+            "where": {"type": "string"},
+            "cap": {"type": "object", "required": ["by", "at_most"]},
+        }},
+    ]
+}
+Steps = Annotated[tuple[Annotated[Step, BeforeValidator(_step), WithJsonSchema(_STEP_SCHEMA)], ...], Several]
+
+
+def _candidates(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if value not in ("scored", "available", "impressions"):
+        raise wrong(f"expected scored, available, impressions or `{{path: ...}}`, found {value!r}")
+    return value
+
+
+Candidates = Annotated[Literal["scored", "available", "impressions"] | Table, BeforeValidator(_candidates)]
+
+
+class Production(Strict):
+    """What stands between a score and the user's eye, in production's own order."""
+
+    candidates: Candidates = "scored"
+    steps: Steps = ()
+    served: int = Field(ge=1, description="length of the list that the client receives")
+
+
+def _grades(value: object) -> object:
+    if not isinstance(value, dict) or not value:
+        raise wrong(f"expected grades such as `{{click: 1, apply: 4}}`, found {value!r}")
+    for event, grade in value.items():
+        if isinstance(grade, dict):
+            raise wrong(f"{event}: not available yet: a horizon per event; expected a number")
+        if isinstance(grade, bool) or not isinstance(grade, int | float):
+            raise wrong(f"{event}: expected a number, found {grade!r}")
+        if not 0 <= grade <= 1000:
+            raise wrong(f"{event}: expected a grade from 0 to 1000, found {grade!r}")
+    return {event: float(grade) for event, grade in value.items()}
+
+
+class Labels(Strict):
+    """What counts as success."""
+
+    grades: Annotated[dict[str, float], BeforeValidator(_grades)]
+    horizon: DurationField
+    attribute: Literal["request_id", "last_shown", "last_request", "any_request"] = "request_id"
+
+
+def _average(value: object) -> object:
+    if isinstance(value, list):
+        raise wrong("not available yet: several averages at once; expected one")
+    if value in ("request", "user") or (isinstance(value, str) and value.startswith("request.") and len(value) > 8):
+        return value
+    raise wrong(f"expected request, user or request.<column>, found {value!r}")
+
+
+class Targets(Strict):
+    """Which requests count, and how much each."""
+
+    where: str | None = None
+    without_labels: Literal["exclude", "zero"] = Field(description="no default: the team must say")
+    average: Annotated[str, BeforeValidator(_average)] = "request"
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise wrong(f"expected a time zone such as Asia/Tokyo, found {value!r}") from error
+    return value
+
+
+class Service(Strict):
+    """service.yaml."""
+
+    rankcast: Literal[1] = Field(description="file format")
+    service: Name
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    tables: Tables
+    production: Production
+    labels: Labels
+    targets: Targets
+    rules: later("thresholds of rules") = None  # type: ignore[valid-type]
+    submit: later("running in a cluster") = None  # type: ignore[valid-type]
+
+

@@ -1,0 +1,49 @@
+"""Slates held against labels: the value of every metric for every target of a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rankcast.evaluate.labels import Labels
+from rankcast.evaluate.metric import Judged, Metric, RequestMetric
+from rankcast.tables.logs import Floats, Ints
+from rankcast.tables.ragged import spans
+
+
+@dataclass(frozen=True)
+class Slates:
+    """Slates of n targets: `target` (0..n-1), `item` and `rank` of every row, in order."""
+
+    n: int
+    target: Ints
+    item: Ints
+    rank: Ints
+
+
+def judge(slates: Slates, targets: Ints, labels: Labels, items: int) -> Judged:
+    """Find the labelled items in the slates. `targets` (n) are request codes, `items` the number of item codes."""
+    start = labels.start[targets]
+    label_target, at = spans(start, labels.start[targets + 1] - start)
+    keys = label_target * items + labels.item[at]
+    order = np.argsort(keys)
+    rows = slates.target * items + slates.item
+    place = np.searchsorted(keys[order], rows)
+    place = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(len(rows), dtype=np.int64)
+    hit = keys[place] == rows if len(order) else np.zeros(len(rows), dtype=bool)
+    return Judged(
+        n=slates.n,
+        length=np.bincount(slates.target, minlength=slates.n),
+        hit_target=slates.target[hit],
+        hit_rank=slates.rank[hit],
+        hit_grade=labels.grade[at][place[hit]] if len(order) else np.zeros(0),
+        label_target=label_target,
+        label_grade=labels.grade[at],
+    )
+
+
+def values(judged: Judged, metrics: Sequence[Metric]) -> Mapping[str, Floats]:
+    """Value per target of every metric that has one."""
+    return {str(metric): metric.values(judged) for metric in metrics if isinstance(metric, RequestMetric)}

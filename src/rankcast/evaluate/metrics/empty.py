@@ -1,0 +1,26 @@
+"""Empty lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rankcast.evaluate.metric import Judged, RequestMetric
+from rankcast.tables.logs import Floats
+
+
+@dataclass(frozen=True)
+class Empty(RequestMetric):
+    """empty@k = 1 if the slate is empty, else 0. Its mean is the share of users who see nothing.
+
+    0 or 1, lower is better. Needs no labels.
+    """
+
+    name: ClassVar[str] = "empty"
+    higher_is_better: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+
+    def values(self, judged: Judged) -> Floats:
+        return (judged.length == 0).astype(np.float64)

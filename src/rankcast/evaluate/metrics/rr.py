@@ -1,0 +1,29 @@
+"""Reciprocal rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rankcast.evaluate.metric import Judged, RequestMetric, level, within
+from rankcast.tables.logs import Floats
+from rankcast.tables.ragged import place_in_group
+
+
+@dataclass(frozen=True)
+class ReciprocalRank(RequestMetric):
+    """rr@k = 1 / rank of the first relevant item within rank k, else 0. Its mean is known as mrr.
+
+    0 to 1, higher is better; `level=2` sets the least grade that is relevant. An empty list scores 0.
+    """
+
+    level: float = level()
+    name: ClassVar[str] = "rr"
+
+    def values(self, judged: Judged) -> Floats:
+        counted = judged.relevant(self.level) & within(judged.hit_rank, self.k)
+        target, rank = judged.hit_target[counted], judged.hit_rank[counted]
+        first = place_in_group(target) == 0
+        return np.bincount(target[first], 1.0 / rank[first], judged.n)

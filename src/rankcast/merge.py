@@ -1,0 +1,197 @@
+"""Shards become one: tables in their canonical order, counts added up. No result depends on how the work was split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from rankcast import assembly
+from rankcast.compare.table import MetricColumn, Part, Shown, ValuesTable
+from rankcast.config.plan import Plan, PlannedMetric
+from rankcast.evaluate.labels import COUNTED, Outcomes
+from rankcast.evaluate.metrics.coverage import Coverage
+from rankcast.evaluate.targets import Population, weights
+from rankcast.records import Count, Fidelity, StepRow, VariantRow
+from rankcast.replay.reproduce import StepCount
+from rankcast.shard import Outcome, ShownRows, Work
+from rankcast.tables import columns as c
+from rankcast.tables.logs import Bools, Floats, Ints, Logs
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The values table, and what was counted on the way."""
+
+    values: ValuesTable
+    counts: tuple[Count, ...]
+
+
+def without_slates(outcome: Outcome) -> Outcome:
+    """An outcome without the lists that are on disk already, to keep memory bounded."""
+    light = {name: replay.without_lists() for name, replay in outcome.replays.items()}
+    return replace(outcome, replays=light, slates=pl.DataFrame())
+
+
+def step_rows(done: Sequence[Outcome]) -> tuple[StepRow, ...]:
+    """What each step did to each variant's lists."""
+    rows = []
+    for variant in done[0].replays:
+        totals: list[StepCount] = list(done[0].replays[variant].counts)
+        for outcome in done[1:]:
+            totals = [one.plus(two) for one, two in zip(totals, outcome.replays[variant].counts, strict=True)]
+        rows += [
+            StepRow(variant=variant, step=total.step, in_=total.items_in, removed=total.removed, requests=total.requests,
+                    emptied=total.emptied, unknown=total.unknown)
+            for total in totals
+        ]
+    return tuple(rows)
+
+
+def variant_rows(done: Sequence[Outcome]) -> tuple[VariantRow, ...]:
+    """How each variant's lists came about."""
+    rows = []
+    for variant in done[0].replays:
+        replays = [outcome.replays[variant] for outcome in done]
+        candidates = sum(replay.candidates for replay in replays)
+        tied = sum(replay.tied for replay in replays)
+        overlap = _by_request(done, [replay.overlap for replay in replays])
+        overlap = overlap[~np.isnan(overlap)]
+        rows.append(VariantRow(
+            variant=variant,
+            requests=sum(len(outcome.requests) for outcome in done),
+            without_scores=int(sum(replay.without.sum() for replay in replays)),
+            before_any_batch=int(sum(replay.early.sum() for replay in replays)),
+            empty_slates=sum(replay.empty for replay in replays),
+            candidates=candidates,
+            tied_share=tied / candidates if candidates else None,
+            candidate_overlap=float(overlap.mean()) if len(overlap) else None,
+        ))
+    return tuple(rows)
+
+
+def fidelity(baseline: str, done: Sequence[Outcome]) -> Fidelity | None:
+    """Agreement of the baseline with the impressions, over requests that have one; None without any."""
+    agreements = [agreement for outcome in done if (agreement := outcome.replays[baseline].agreement) is not None]
+    measured = _by_request(done, [one.measured for one in agreements])
+    if not measured.any():
+        return None
+    overlap = _by_request(done, [one.overlap for one in agreements])[measured]
+    exact = _by_request(done, [one.exact for one in agreements])[measured]
+    return Fidelity(variant=baseline, requests=int(measured.sum()), overlap=float(overlap.mean()), exact=float(exact.mean()))
+
+
+def invalid(measured: Fidelity | None, at_least: float) -> str | None:
+    """Why nothing may be concluded, when the replayed baseline is not what users saw."""
+    if measured is None or measured.overlap is None or measured.overlap >= at_least:
+        return None
+    return (f"fidelity {measured.overlap:.3f} is below {at_least:g}: the replayed baseline is not what users saw, so neither "
+            "is the replay of a variant")
+
+
+def label_counts(outcomes: Outcomes) -> list[Count]:
+    """What became of the graded events."""
+    reasons = outcomes.reasons()
+    events = len(np.unique(outcomes.event))
+    lost = sorted(set(reasons) - {COUNTED})
+    counted = len(np.unique(outcomes.event[outcomes.request >= 0]))
+    counts = [Count(table="labels", what="graded events that count for a request", count=counted, of=events)]
+    return counts + [Count(table="labels", what=f"graded events with {reason}" if reason.startswith("no ") else
+                           f"graded events {reason}", count=reasons.count(reason), of=events) for reason in lost]
+
+
+def values_table(plan: Plan, work: Work, done: Sequence[Outcome], population: Population) -> Merged:
+    """The values table over all shards, targets in order of request_id."""
+    logs, targets = work.service.logs, population.targets
+    order = np.argsort(np.concatenate([outcome.targets for outcome in done]), kind="stable")
+    parts, counts = assembly.parts_of(plan, logs, targets)
+    table = ValuesTable(
+        baseline=plan.study.baseline,
+        variants=tuple(variant.name for variant in plan.variants),
+        decided=frozenset(
+            variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline),
+        user=logs.requests.user[targets],
+        weight=weights(assembly.weight_groups(plan, logs, targets), len(targets)),
+        parts=tuple(parts),
+        metrics=tuple(_column(planned, work, done, order, targets, parts) for planned in plan.metrics),
+    )
+    return Merged(table, tuple(counts))
+
+
+def _column(
+    planned: PlannedMetric, work: Work, done: Sequence[Outcome], order: Ints, targets: Ints, parts: list[Part]
+) -> MetricColumn:
+    metric, name = planned.metric, str(planned.metric)
+    if not isinstance(metric, Coverage):
+        columns = {
+            variant.name: np.concatenate([outcome.values[variant.name][name] for outcome in done])[order]
+            for variant in work.variants
+        }
+        return MetricColumn(name, planned.family, metric.higher_is_better, columns)
+    logs = work.service.logs
+    shown, catalogue = {}, {}
+    available = [_available(logs, targets[part.mask]) for part in parts]
+    for at, mask in enumerate(available):
+        catalogue[at] = int(mask.sum())
+    for variant in work.variants:
+        rows = [outcome.shown[variant.name] for outcome in done]
+        shown[variant.name] = _shown(metric, rows, targets, available[0])
+    return MetricColumn(name, planned.family, metric.higher_is_better, None, shown, catalogue)
+
+
+def _available(logs: Logs, targets: Ints) -> Bools:
+    """Items that were open at the time of one of the targets; every known item where no availability is known."""
+    return logs.intervals.open_items(logs.requests.time[targets]) if len(logs.intervals.item) else logs.items.known
+
+
+def _shown(metric: Coverage, rows: Sequence[ShownRows], targets: Ints, available: Bools) -> Shown:
+    request = np.concatenate([part.request for part in rows])
+    item = np.concatenate([part.item for part in rows])
+    rank = np.concatenate([part.rank for part in rows])
+    counted = metric.counted(item, rank, available)
+    return Shown(np.searchsorted(targets, request[counted]), item[counted])
+
+
+def _by_request(done: Sequence[Outcome], parts: Sequence[np.ndarray]) -> np.ndarray:
+    """An array per request over all shards, in order of request_id."""
+    order = np.argsort(np.concatenate([outcome.requests for outcome in done]), kind="stable")
+    return np.concatenate(list(parts))[order]
+
+
+def values_frame(table: ValuesTable, logs: Logs, population: Population) -> pl.DataFrame:
+    """A row per variant and target, a column per metric that has a value per request."""
+    targets = population.targets
+    frames = []
+    for variant in table.variants:
+        columns: dict[str, pl.Series | Floats] = {
+            c.VARIANT: pl.repeat(variant, len(targets), eager=True),
+            c.REQUEST_ID: logs.ids.requests.gather(targets),
+            c.USER_ID: logs.ids.users.gather(logs.requests.user[targets]),
+            "weight": table.weight,
+        }
+        for metric in table.metrics:
+            if metric.values is not None:
+                columns[metric.name] = pl.Series(metric.values[variant], nan_to_null=True)
+        frames.append(pl.DataFrame(columns))
+    return pl.concat(frames)
+
+
+def labels_frame(outcomes: Outcomes, logs: Logs) -> pl.DataFrame:
+    """A row per graded event and request that it counts for; `request_id` is null where it counts for none."""
+    events = logs.events
+    kinds = pl.Series(list(events.kinds), dtype=pl.String)
+    request = pl.Series(np.where(outcomes.request >= 0, outcomes.request, 0))
+    known = pl.Series(outcomes.request >= 0)
+    frame = pl.DataFrame({
+        c.EVENT: kinds.gather(events.kind[outcomes.event]),
+        c.USER_ID: logs.ids.users.gather(events.user[outcomes.event]),
+        c.ITEM_ID: logs.ids.items.gather(events.item[outcomes.event]),
+        c.TIMESTAMP: pl.Series(events.time[outcomes.event]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+        c.REQUEST_ID: logs.ids.requests.gather(request),
+        c.GRADE: outcomes.grade,
+        "reason": outcomes.reasons(),
+        "known": known,
+    })
+    return frame.with_columns(pl.when("known").then(c.REQUEST_ID).alias(c.REQUEST_ID)).drop("known")

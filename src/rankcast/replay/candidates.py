@@ -1,0 +1,107 @@
+"""Candidates: the items that could have been shown for a request, as of its time, scored by a variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rankcast.replay.builtin import Builtin, Setting
+from rankcast.replay.lists import Lists, ordered
+from rankcast.tables.asof import AsOf
+from rankcast.tables.logs import Bools, Ints, Logs, Scores
+from rankcast.tables.ragged import offsets, spans
+
+SCORED, AVAILABLE, IMPRESSIONS = "scored", "available", "impressions"
+_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A variant's candidates, best first; which requests it scored nothing for, and which of those came before any batch."""
+
+    lists: Lists
+    without: Bools
+    early: Bools
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A score file ready for look-ups: the newest batch of a request or its user at or before the request's time."""
+
+    scores: Scores
+    index: AsOf
+    owners: Ints
+
+    @classmethod
+    def of(cls, scores: Scores) -> Batches:
+        """Build the index once for all shards."""
+        return cls(scores, AsOf.build(scores.owner, scores.computed), np.unique(scores.owner))
+
+    def candidates(self, requests: Ints, logs: Logs) -> Scored:
+        """Everything that the batch holds, in its order."""
+        owner = logs.requests.user[requests] if self.scores.by_user else requests
+        batch = self.index.at_or_before(owner, logs.requests.time[requests])
+        found = batch >= 0
+        start = np.where(found, self.scores.start[batch], 0)
+        length = np.where(found, self.scores.start[batch + 1] - self.scores.start[batch], 0)
+        position, at = spans(start, length)
+        lists = Lists(requests, position, self.scores.item[at], self.scores.value[at])
+        return Scored(lists, ~found, ~found & np.isin(owner, self.owners))
+
+
+def of_builtin(builtin: Builtin, pool: tuple[Ints, Ints], requests: Ints, logs: Logs, setting: Setting) -> Scored:
+    """A builtin's candidates: all of the pool (position, item), in the builtin's order."""
+    position, item = pool
+    values = builtin.values(requests[position], item, logs, setting)
+    lists = ordered(requests, position, item, values)
+    return Scored(lists, lists.lengths() == 0, np.zeros(len(requests), dtype=bool))
+
+
+def restrict(scored: Scored, pool: tuple[Ints, Ints], items: int) -> Scored:
+    """The scored items that are in the pool."""
+    position, item = pool
+    kept = scored.lists.keep(np.isin(scored.lists.pairs(items), position * items + item))
+    return Scored(kept, kept.lengths() == 0, scored.early)
+
+
+def shown(requests: Ints, logs: Logs) -> tuple[Ints, Ints]:
+    """The pool `impressions`: (position, item) of what was shown."""
+    position, at = spans(*logs.impressions_of(requests))
+    return position, logs.impressions.item[at]
+
+
+def listed(requests: Ints, table: tuple[Ints, Ints], size: int) -> tuple[Ints, Ints]:
+    """The pool of a candidates table, sorted by request; `size` is the number of request codes."""
+    request, item = table
+    start = offsets(request, size)
+    position, at = spans(start[requests], start[requests + 1] - start[requests])
+    return position, item[at]
+
+
+def open_items(requests: Ints, logs: Logs) -> tuple[Ints, Ints]:
+    """The pool `available`: (position, item) of every item open at the request's time."""
+    intervals = logs.intervals
+    times = logs.requests.time[requests]
+    chunk = max(1, _CHUNK // max(1, len(intervals.item)))
+    positions, items = [], []
+    for first in range(0, len(requests), chunk):
+        now = times[first : first + chunk, None]
+        row, at = np.nonzero((intervals.open <= now) & (now < intervals.close))
+        fresh = np.ones(len(row), dtype=bool)  # an item with overlapping intervals is one candidate
+        fresh[1:] = (row[1:] != row[:-1]) | (intervals.item[at][1:] != intervals.item[at][:-1])
+        positions.append(row[fresh] + first)
+        items.append(intervals.item[at][fresh])
+    if not positions:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    return np.concatenate(positions), np.concatenate(items)
+
+
+def overlaps(one: Lists, other: Lists, items: int) -> np.ndarray:
+    """Jaccard overlap of two variants' candidates per request; NaN where both have none."""
+    mine, theirs = one.pairs(items), other.pairs(items)
+    both = np.bincount(one.position, np.isin(mine, theirs), one.n)
+    union = one.lengths() + other.lengths() - both
+    return np.divide(both, union, out=np.full(one.n, np.nan), where=union > 0)
+
+

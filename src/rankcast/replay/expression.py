@@ -1,0 +1,103 @@
+"""`where`: an SQL boolean over request.*, item.*, user.* and score, one row at a time. Null drops.
+
+Polars parses and evaluates it; nothing else in SQL (files, tables, other rows) can be reached.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from rankcast.errors import ConfigError, DataError
+from rankcast.tables.logs import Bools
+
+SCOPES = ("request", "item", "user")
+_TOKEN = re.compile(
+    r"""(?P<text>'(?:[^']|'')*')
+      |(?P<column>\b(?:request|item|user)\s*\.\s*(?:"[^"]+"|[A-Za-z_][A-Za-z0-9_]*))
+      |(?P<quoted>"[^"]*")
+      |(?P<truth>\bIS\s+(?P<negated>NOT\s+)?(?P<value>TRUE|FALSE)\b)
+      |(?P<call>\b[A-Za-z_][A-Za-z0-9_]*\s*(?=\())
+      |(?P<word>\b[A-Za-z_][A-Za-z0-9_]*\b)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_OTHER_ROWS = frozenset({
+    "sum", "avg", "mean", "count", "min", "max", "first", "last", "stddev", "stdev", "stddev_samp", "variance", "var",
+    "var_samp", "median", "quantile_cont", "quantile_disc", "corr", "covar", "covar_samp", "row_number", "rank",
+    "dense_rank", "lag", "lead", "array_agg", "string_agg", "first_value", "last_value",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed `where`. `columns` are the (scope, column) that it reads; `score` says whether it reads the score."""
+
+    text: str
+    columns: frozenset[tuple[str, str]]
+    score: bool
+    rewritten: str
+
+    @classmethod
+    def parse(cls, text: object, scopes: tuple[str, ...] = SCOPES, score: bool = True) -> Expression:
+        """ConfigError says what is wrong.
+
+        >>> sorted(Expression.parse("item.wage > 3 AND NOT request.is_bot").columns)
+        [('item', 'wage'), ('request', 'is_bot')]
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"expected an SQL boolean such as \"NOT item.is_test\", found {text!r}")
+        columns: set[tuple[str, str]] = set()
+        words: list[str] = []
+
+        def rewrite(match: re.Match[str]) -> str:
+            if match["column"]:
+                scope, _, name = (part.strip() for part in match["column"].partition("."))
+                columns.add((scope.lower(), name.strip('"')))
+                return f'"{scope.lower()}.{name.strip(chr(34))}"'
+            if match["truth"]:  # Polars answers null to `null IS NOT TRUE`; SQL says true
+                return f"IS {'' if match['negated'] else 'NOT '}DISTINCT FROM {match['value']}"
+            if match["call"] and match["call"].strip().lower() in _OTHER_ROWS:
+                raise ConfigError(f"`{match['call'].strip()}()` looks at several rows; expected one row at a time: `{text}`")
+            words.append((match["word"] or "").lower())
+            return match[0]
+
+        rewritten = _TOKEN.sub(rewrite, text)
+        if "over" in words:
+            raise ConfigError(f"a window (OVER) looks at several rows; expected one row at a time: `{text}`")
+        try:
+            pl.sql_expr(rewritten)
+        except (pl.exceptions.PolarsError, BaseExceptionGroup) as error:
+            raise ConfigError(f"cannot be parsed: {_first_line(error)}: `{text}`") from error
+        foreign = sorted(f"{scope}.{name}" for scope, name in columns if scope not in scopes)
+        if foreign:
+            raise ConfigError(f"`{foreign[0]}` cannot be read here; expected columns of {', '.join(scopes)}")
+        reads_score = "score" in words
+        if reads_score and not score:
+            raise ConfigError("`score` cannot be read here: there is no item yet")
+        return cls(text, frozenset(columns), reads_score, rewritten)
+
+    def evaluate(self, gather: Callable[[str, str], pl.Series], size: int, score: pl.Series | None = None) -> Bools:
+        """Where it is true, over `size` rows; `gather(scope, column)` gives a column's value for each row."""
+        columns = [gather(scope, name).alias(f"{scope}.{name}") for scope, name in sorted(self.columns)]
+        if self.score and score is not None:
+            columns.append(score.alias("score"))
+        frame = pl.DataFrame(columns) if columns else pl.DataFrame({"": pl.repeat(0, size, eager=True)})
+        try:
+            answer = frame.select(keep=pl.sql_expr(self.rewritten))["keep"]
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"where: {_first_line(error)}: `{self.text}`") from error
+        if answer.dtype not in (pl.Boolean, pl.Null):
+            raise DataError(f"where: expected a boolean, `{self.text}` gives {answer.dtype}")
+        kept = answer.cast(pl.Boolean).fill_null(value=False)
+        return (kept.new_from_index(0, size) if len(kept) == 1 != size else kept).to_numpy()
+
+    def needs(self) -> frozenset[str]:
+        """The columns that it reads, as `scope.column`."""
+        return frozenset(f"{scope}.{name}" for scope, name in self.columns)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,62 @@
+"""Step `not_seen`: nothing that the user has acted on already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rankcast.errors import ConfigError
+from rankcast.replay.lists import Lists
+from rankcast.replay.step import Filter, mapping
+from rankcast.tables.asof import AsOf
+from rankcast.tables.duration import Duration
+from rankcast.tables.logs import Bools, Logs
+
+
+@dataclass(frozen=True)
+class NotSeen:
+    """Drops items with such an event by this user in [t - within, t). Without `events` any event counts, without `within`
+    all of history.
+
+    `not_seen: {events: [apply], within: 365d}`
+    """
+
+    events: tuple[str, ...] | None
+    within: Duration | None
+    kind: ClassVar[str] = "not_seen"
+
+    @classmethod
+    def parse(cls, argument: object) -> NotSeen:
+        given = mapping({} if argument is None else argument, set(), {"events", "within"}, "events: [apply], within: 365d")
+        events = given.get("events")
+        if events is not None and (
+            not isinstance(events, list) or not events or not all(isinstance(name, str) for name in events)
+        ):
+            raise ConfigError(f"events: expected a list such as [apply], found {events!r}")
+        try:
+            within = Duration.parse(given["within"]) if given.get("within") is not None else None
+        except ValueError as error:
+            raise ConfigError(f"within: {error}") from error
+        return cls(None if events is None else tuple(events), within)
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"events"})
+
+    def bind(self, logs: Logs) -> Filter:
+        events = logs.events
+        counted = events.of_kinds(events.kinds if self.events is None else self.events)
+        size = len(logs.ids.items)
+        times = events.time[counted]
+        index = AsOf.build(events.user[counted] * size + events.item[counted], times)
+
+        def keep(lists: Lists) -> Bools:
+            now = lists.row_times(logs)
+            last = index.before(lists.row_users(logs) * size + lists.item, now)
+            seen = last >= 0
+            if self.within is not None and len(times):
+                seen &= times[np.maximum(last, 0)] >= now - self.within.micros
+            return ~seen
+
+        return keep

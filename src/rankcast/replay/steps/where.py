@@ -1,0 +1,47 @@
+"""Step `where`: an SQL boolean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import polars as pl
+
+from rankcast.replay.expression import Expression
+from rankcast.replay.lists import Lists
+from rankcast.replay.step import Filter
+from rankcast.tables.logs import Bools, Logs
+
+
+@dataclass(frozen=True)
+class Where:
+    """Keeps the rows for which an SQL boolean over request.*, item.*, user.* and score is true; null drops.
+
+    `where: "NOT item.is_test"`
+    """
+
+    expression: Expression
+    kind: ClassVar[str] = "where"
+
+    @classmethod
+    def parse(cls, argument: object) -> Where:
+        return cls(Expression.parse(argument))
+
+    def needs(self) -> frozenset[str]:
+        return self.expression.needs()
+
+    def bind(self, logs: Logs) -> Filter:
+        if {scope for scope, _ in self.expression.columns} == {"item"} and not self.expression.score:
+            by_item = self.expression.evaluate(lambda _, name: logs.items.frame[name], len(logs.ids.items))
+            return lambda lists: by_item[lists.item]
+        return lambda lists: self._row_by_row(lists, logs)
+
+    def _row_by_row(self, lists: Lists, logs: Logs) -> Bools:
+        def gather(scope: str, name: str) -> pl.Series:
+            if scope == "request":
+                return logs.requests.frame[name].gather(lists.row_requests())
+            if scope == "user":
+                return logs.users.frame[name].gather(lists.row_users(logs))
+            return logs.items.frame[name].gather(lists.item)
+
+        return self.expression.evaluate(gather, len(lists.item), pl.Series(lists.value))

@@ -1,0 +1,1 @@
+"""Reports: a document in, HTML and Markdown out. Templates and plots stay here."""

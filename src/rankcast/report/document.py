@@ -1,0 +1,131 @@
+"""What a report shows: one document in, the same HTML and Markdown out. Reports compute no statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rankcast.records import ComparisonRow, MetricRow, Result
+from rankcast.tables import columns as c
+
+SAMPLE = 6  # requests shown side by side
+SHOWN = 10  # items of each list
+_TITLES = ("title", "name", "label", "headline", "description")
+
+
+@dataclass(frozen=True)
+class SlateItem:
+    """One line of a list: `was` is its rank in the baseline's list, None if it was not there."""
+
+    rank: int
+    item: str
+    title: str | None
+    grade: float | None
+    was: int | None
+
+
+@dataclass(frozen=True)
+class SlateSample:
+    """One request: every variant's list, and the labelled items that a list lacks."""
+
+    request: str
+    user: str
+    lists: dict[str, tuple[SlateItem, ...]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is shown: the result, the manifest, some lists."""
+
+    result: Result
+    manifest: dict[str, Any]
+    sample: tuple[SlateSample, ...]
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The resolved study."""
+        study: dict[str, Any] = self.manifest["plan"]["study"]
+        return study
+
+    @property
+    def confidence(self) -> str:
+        """The confidence of all intervals, as people say it."""
+        return f"{self.study['compare']['confidence'] * 100:g} %"
+
+    @property
+    def overall(self) -> list[ComparisonRow]:
+        """Comparisons over all targets: what decides first, references last."""
+        order = {"primary": 0, "guardrails": 1, "exploration": 2}
+        rows = [row for row in self.result.results.comparisons if row.segment is None]
+        decided = list(self.result.decision)
+        return sorted(rows, key=lambda row: (row.variant not in decided, order[self.role(row.metric)]))
+
+    def role(self, metric: str) -> str:
+        """What a metric is for in this study."""
+        metrics = self.study["metrics"]
+        return "primary" if metric == metrics["primary"] else "guardrails" if metric in metrics["guardrails"] else "exploration"
+
+    @property
+    def segments(self) -> dict[str, list[ComparisonRow]]:
+        """Comparisons of the primary metric by segment column."""
+        grouped: dict[str, list[ComparisonRow]] = {}
+        for row in self.result.results.comparisons:
+            if row.segment is not None and row.metric == self.study["metrics"]["primary"]:
+                grouped.setdefault(row.segment.column, []).append(row)
+        return grouped
+
+    @property
+    def levels(self) -> list[MetricRow]:
+        """Every metric of every variant over all targets."""
+        return [row for row in self.result.results.metrics if row.segment is None]
+
+
+def sample_slates(slates: pl.LazyFrame, baseline: str, variants: list[str], items: pl.DataFrame) -> tuple[SlateSample, ...]:
+    """A few target requests whose lists differ most from the baseline's, labelled ones first."""
+    others = [variant for variant in variants if variant != baseline][:1] or [baseline]
+    target = slates.filter(pl.col("target"))
+    ours = target.filter(pl.col(c.VARIANT) == others[0]).select(c.REQUEST_ID, c.ITEM_ID, c.GRADE, mine=c.RANK)
+    base = target.filter(pl.col(c.VARIANT) == baseline).select(c.REQUEST_ID, c.ITEM_ID, theirs=c.RANK)
+    changed = (
+        ours.join(base, on=[c.REQUEST_ID, c.ITEM_ID], how="left")
+        .group_by(c.REQUEST_ID)
+        .agg(
+            moved=(pl.col("mine") - pl.col("theirs").fill_null(pl.col("mine") + SHOWN)).abs().sum(),
+            labelled=pl.col(c.GRADE).is_not_null().any(),
+            long=pl.len() >= 3,  # noqa: PLR2004 - a list of two shows nothing
+        )
+        .sort("long", "labelled", "moved", c.REQUEST_ID, descending=[True, True, True, False])
+        .head(SAMPLE)
+        .collect()
+    )
+    chosen = changed[c.REQUEST_ID]
+    rows = slates.filter(pl.col(c.REQUEST_ID).is_in(chosen.implode()) & (pl.col(c.RANK) <= SHOWN)).collect()
+    titles = _titles(items)
+    return tuple(_sample(rows.filter(pl.col(c.REQUEST_ID) == request), request, baseline, variants, titles)
+                 for request in chosen.to_list())
+
+
+def _sample(
+    rows: pl.DataFrame, request: Any, baseline: str, variants: list[str], titles: dict[Any, str]
+) -> SlateSample:
+    ranks = {
+        row[c.ITEM_ID]: row[c.RANK] for row in rows.filter(pl.col(c.VARIANT) == baseline).iter_rows(named=True)
+    }
+    lists = {
+        variant: tuple(
+            SlateItem(row[c.RANK], str(row[c.ITEM_ID]), titles.get(row[c.ITEM_ID]), row[c.GRADE], ranks.get(row[c.ITEM_ID]))
+            for row in rows.filter(pl.col(c.VARIANT) == variant).sort(c.RANK).iter_rows(named=True)
+        )
+        for variant in variants
+    }
+    return SlateSample(str(request), str(rows[c.USER_ID][0]) if len(rows) else "", lists)
+
+
+def _titles(items: pl.DataFrame) -> dict[Any, str]:
+    name = next((name for name in _TITLES if name in items.columns and items[name].dtype == pl.String), None)
+    if name is None:
+        return {}
+    filled = items.select(c.ITEM_ID, name).drop_nulls()
+    return {key: title if len(title) <= 120 else title[:119] + "…" for key, title in filled.iter_rows()}  # noqa: PLR2004

@@ -1,0 +1,76 @@
+"""How numbers are written in reports."""
+
+from __future__ import annotations
+
+from rankcast.records import ComparisonRow, Segment
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number, or a dash where nothing is measurable.
+
+    >>> number(0.31234), number(None), number(12345)
+    ('0.3123', '–', '12,345')
+    """
+    if value is None:
+        return "–"
+    if float(value).is_integer() and abs(value) >= 1:
+        return f"{int(value):,}"
+    return f"{value:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage.
+
+    >>> share(0.0312)
+    '3.1 %'
+    """
+    return "–" if value is None else f"{value * 100:.1f} %"
+
+
+def signed_share(value: float | None) -> str:
+    """A relative change.
+
+    >>> signed_share(-0.0312)
+    '−3.12 %'
+    """
+    if value is None:
+        return "–"
+    text = f"{value * 100:+.2f} %"
+    return text.replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """A difference."""
+    return "–" if value is None else f"{value:+.4f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """A p-value.
+
+    >>> p_value(0.00001), p_value(0.25)
+    ('< 0.001', '0.250')
+    """
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004
+
+
+def relative_interval(row: ComparisonRow) -> str:
+    """The interval of a difference, relative to the baseline where it can be."""
+    low, high = relative_bounds(row)
+    if low is not None and high is not None:
+        return f"{signed_share(low)} to {signed_share(high)}"
+    return "–" if row.low is None else f"{signed(row.low)} to {signed(row.high)}"
+
+
+def relative_bounds(row: ComparisonRow) -> tuple[float | None, float | None]:
+    """The bounds of a difference over the baseline's value, with that value taken as known."""
+    if row.low is None or row.high is None or not row.baseline_value:
+        return None, None
+    one, other = row.low / row.baseline_value, row.high / row.baseline_value
+    return min(one, other), max(one, other)
+
+
+def segment_name(segment: Segment | None) -> str:
+    """A segment's value as text; null is said."""
+    if segment is None:
+        return "all"
+    return "(null)" if segment.value is None else str(segment.value)

@@ -1,0 +1,35 @@
+"""The id of a run: derived from the plan, the data and the code, so that the same inputs give the same id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import rankcast
+from rankcast.records import Fingerprint
+
+
+def run_id(plan: dict[str, Any], private: str, fingerprints: Iterable[Fingerprint]) -> str:
+    """12 hexadecimal digits. `private` is text that shapes the results and is written nowhere (filled-in variables)."""
+    parts = {
+        "plan": plan,
+        "private": hashlib.blake2b(private.encode(), digest_size=16).hexdigest(),
+        "data": [(one.path, one.bytes, one.hash) for one in fingerprints],
+        "code": code_fingerprint(),
+    }
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+@cache
+def code_fingerprint() -> str:
+    """A hash over Rankcast's own source files."""
+    folder = Path(rankcast.__file__).parent
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

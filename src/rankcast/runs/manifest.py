@@ -1,0 +1,71 @@
+"""manifest.json: how a run came about, and how to repeat it."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rankcast.records import Fingerprint
+from rankcast.runs.identity import code_fingerprint
+
+_PACKAGES = ("rankcast", "polars", "numpy", "duckdb", "scipy", "pydantic")
+
+
+def manifest(
+    study: str, plan: dict[str, Any], seed: int, fingerprints: Iterable[Fingerprint], stages: Sequence[dict[str, Any]],
+    started: datetime, folder: Path,
+) -> dict[str, Any]:
+    """Everything that a reader needs to repeat the run."""
+    return {
+        "rankcast": 1,
+        "study": study,
+        "plan": plan,
+        "data": [one.model_dump(mode="json") for one in fingerprints],
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "code": code_fingerprint(),
+        "git": git_state(folder),
+        "seed": seed,
+        "engine": "local",
+        "machine": {
+            "python": platform.python_version(), "system": platform.system(), "processor": platform.machine(),
+        },
+        "started": started.astimezone(UTC).isoformat(timespec="seconds"),
+        "stages": list(stages),
+    }
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process so far, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of the folder's repository and whether files differ from it; None outside one."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 - fixed program and arguments
+        ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
+        capture_output=True, text=True, timeout=10, check=True,
+    )
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

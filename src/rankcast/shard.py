@@ -1,0 +1,102 @@
+"""One pure function evaluates one shard: from requests to slates and values. Everything per request happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from rankcast.evaluate.judge import Slates, judge, values
+from rankcast.evaluate.labels import Labels
+from rankcast.evaluate.metric import Metric
+from rankcast.evaluate.metrics.coverage import Coverage
+from rankcast.replay.lists import Lists
+from rankcast.replay.reproduce import Replay, Service, Variant, reproduce
+from rankcast.tables import columns as c
+from rankcast.tables.logs import Bools, Floats, Ints, Logs
+from rankcast.tables.ragged import spans
+
+TARGET = "target"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every shard needs besides its requests. `is_target` has an entry per request code."""
+
+    service: Service
+    variants: Sequence[Variant]
+    baseline: str
+    labels: Labels
+    is_target: Bools
+    metrics: Sequence[Metric]
+
+
+@dataclass(frozen=True)
+class ShownRows:
+    """Rows of target slates, by request code: what metrics per variant look at."""
+
+    request: Ints
+    item: Ints
+    rank: Ints
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A shard's tables and counts. `values` are per variant and metric, an entry per target of the shard."""
+
+    requests: Ints
+    targets: Ints
+    replays: Mapping[str, Replay]
+    values: Mapping[str, Mapping[str, Floats]]
+    shown: Mapping[str, ShownRows]
+    slates: pl.DataFrame
+
+
+def evaluate_shard(work: Work, requests: Ints) -> Outcome:
+    """Replay and judge some requests. Depends on nothing but its arguments."""
+    replays = reproduce(work.variants, work.baseline, requests, work.service)
+    mask = work.is_target[requests]
+    targets = requests[mask]
+    target_of = np.cumsum(mask) - 1
+    items = len(work.service.logs.ids.items)
+    judged_values, shown = {}, {}
+    for name, replay in replays.items():
+        rows = mask[replay.slates.position]
+        slates = Slates(
+            len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows])
+        judged_values[name] = values(judge(slates, targets, work.labels, items), work.metrics)
+        if any(isinstance(metric, Coverage) for metric in work.metrics):
+            shown[name] = ShownRows(targets[slates.target], slates.item, slates.rank)
+    frames = [_slate_rows(name, replay.slates, work) for name, replay in replays.items()]
+    return Outcome(requests, targets, replays, judged_values, shown, pl.concat(frames))
+
+
+def _slate_rows(variant: str, slates: Lists, work: Work) -> pl.DataFrame:
+    logs = work.service.logs
+    requests = slates.row_requests()
+    return pl.DataFrame({
+        c.VARIANT: pl.repeat(variant, len(requests), eager=True),
+        c.REQUEST_ID: logs.ids.requests.gather(requests),
+        c.USER_ID: logs.ids.users.gather(logs.requests.user[requests]),
+        c.RANK: slates.ranks(),
+        c.ITEM_ID: logs.ids.items.gather(slates.item),
+        c.SCORE: slates.value,
+        c.GRADE: pl.Series(_grades(slates, work.labels, logs), nan_to_null=True),
+        TARGET: work.is_target[requests],
+    })
+
+
+def _grades(slates: Lists, labels: Labels, logs: Logs) -> Floats:
+    """The label of every row, NaN where there is none."""
+    start = labels.start[slates.requests]
+    position, at = spans(start, labels.start[slates.requests + 1] - start)
+    items = len(logs.ids.items)
+    keys = position * items + labels.item[at]
+    order = np.argsort(keys)
+    if not len(order):
+        return np.full(len(slates.item), np.nan)
+    rows = slates.pairs(items)
+    place = order[np.minimum(np.searchsorted(keys[order], rows), len(order) - 1)]
+    return np.where(keys[place] == rows, labels.grade[at][place], np.nan)

@@ -1,0 +1,212 @@
+"""The border: every table is checked here once against its declared schema, and trusted afterwards.
+
+All problems of a table are collected, with column, counts and examples. What comes out has the declared columns under our
+names, ids as 64-bit integers or text, instants in UTC with microseconds, and every other column untouched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rankcast.errors import Problem, nearest
+from rankcast.sources.source import Source
+from rankcast.sources.timestamps import to_utc
+from rankcast.tables import columns as c
+from rankcast.tables.schema import Kind, Schema
+
+_CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_FLOAT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_EXAMPLES = 3
+_REMEDY = {c.USER_ID: "; give anonymous visitors an id of their own, such as `coalesce(user_id, session_id)` in `sql`"}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A table after the border, or what is wrong with it."""
+
+    frame: pl.DataFrame
+    problems: tuple[Problem, ...] = ()
+
+
+def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from_text: bool) -> Checked:
+    """Hold a raw frame against its schema. `from_text`: the values come from csv, where everything is text."""
+    renamed, problems = _rename(raw, source)
+    problems += missing_columns(renamed.columns, schema, source)
+    if problems:
+        return Checked(renamed, tuple(problems))
+    columns: list[pl.Series] = []
+    for series in renamed.get_columns():
+        kind = schema.kinds.get(series.name)
+        if kind is None:
+            if schema.extras:
+                columns.append(_guess(series) if from_text else _plain(series))
+            continue
+        converted, wrong = _convert(series, kind, source, timezone, from_text)
+        columns.append(converted)
+        problems += wrong
+        if not wrong and series.name not in schema.nullable:
+            problems += _nulls(converted, source)
+    frame = pl.DataFrame(columns)
+    if not problems:
+        problems += _values(frame, schema, source) + _duplicates(frame, schema, source)
+    return Checked(frame, tuple(problems))
+
+
+def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Problem]:
+    """A problem for each declared column that is not among `found`."""
+    problems = [
+        source.problem(
+            f"column `{name}` is missing{nearest(name, found)}; map it with `columns: {{{name}: <theirs>}}`", name)
+        for name in schema.required if name not in found
+    ]
+    problems += [
+        source.problem(f"neither `{one}` nor `{other}` is there; found: {', '.join(found)}")
+        for one, other in schema.either if one not in found and other not in found
+    ]
+    return problems
+
+
+def _rename(raw: pl.DataFrame, source: Source) -> tuple[pl.DataFrame, list[Problem]]:
+    problems = [
+        source.problem(f"column `{theirs}` is missing{nearest(theirs, raw.columns)}", f"columns.{ours}")
+        for ours, theirs in source.columns.items() if theirs not in raw.columns
+    ]
+    if problems:
+        return raw, problems
+    taken = set(source.columns.values())
+    kept = [name for name in raw.columns if name not in taken and name not in source.columns]
+    mapped = [pl.col(theirs).alias(ours) for ours, theirs in source.columns.items()]
+    return raw.select(*mapped, *kept), []
+
+
+def _convert(
+    series: pl.Series, kind: Kind, source: Source, timezone: str, from_text: bool
+) -> tuple[pl.Series, list[Problem]]:
+    if kind is Kind.ID:
+        converted: pl.Series | None = _to_id(series, from_text)
+    elif kind is Kind.TIME:
+        converted = to_utc(series, timezone)
+    elif kind is Kind.TEXT:
+        converted = _plain(series) if _plain(series).dtype in (pl.String, pl.Null) else None
+        converted = None if converted is None else converted.cast(pl.String)
+    elif kind is Kind.COUNT:
+        converted = _to_count(series)
+    else:
+        converted = _to_number(series)
+    if converted is None:
+        hint = "; turn epochs into time stamps with `sql`, e.g. to_timestamp(ts)" if kind is Kind.TIME else ""
+        found = f"found {series.dtype} such as {_examples(series)}"
+        return series, [source.problem(f"expected {kind.value}, {found}{hint}", series.name)]
+    lost = converted.is_null() & series.is_not_null()
+    if lost.any():
+        message = f"{int(lost.sum())} of {len(series)} values are not {kind.value}, such as {_examples(series.filter(lost))}"
+        return converted, [source.problem(message, series.name)]
+    return converted, []
+
+
+def _to_id(series: pl.Series, from_text: bool) -> pl.Series | None:
+    plain = _plain(series)
+    if plain.dtype == pl.String:
+        if from_text and len(plain.drop_nulls()) and plain.drop_nulls().str.contains(_CANONICAL_INTEGER).all():
+            return plain.cast(pl.Int64)
+        return plain
+    if plain.dtype.is_integer():
+        return plain.cast(pl.Int64, strict=False)
+    return plain.cast(pl.Int64) if plain.dtype == pl.Null else None
+
+
+def _to_count(series: pl.Series) -> pl.Series | None:
+    if series.dtype == pl.String:
+        return series.cast(pl.Int64, strict=False)
+    if series.dtype.is_float():
+        return series.set(~(series == series.floor()), None).cast(pl.Int64, strict=False)
+    return series.cast(pl.Int64, strict=False) if series.dtype.is_integer() or series.dtype == pl.Null else None
+
+
+def _to_number(series: pl.Series) -> pl.Series | None:
+    if series.dtype.is_numeric() or series.dtype in (pl.String, pl.Null):
+        return series.cast(pl.Float64, strict=False)
+    return None
+
+
+def _plain(series: pl.Series) -> pl.Series:
+    """Categories are text; what else a file holds stays as it is."""
+    return series.cast(pl.String) if series.dtype in (pl.Categorical, pl.Enum) else series
+
+
+def _guess(series: pl.Series) -> pl.Series:
+    """A type for an undeclared csv column: integer, number or boolean only if every value is one. 007 stays text."""
+    values = series.drop_nulls()
+    if series.dtype != pl.String or not len(values):
+        return series
+    if values.str.contains(_CANONICAL_INTEGER).all():
+        return series.cast(pl.Int64)
+    if values.str.contains(_FLOAT).all() and not values.str.contains(r"^[+-]?0[0-9]").any():
+        return series.cast(pl.Float64)
+    if values.str.to_lowercase().is_in(["true", "false"]).all():
+        return series.str.to_lowercase() == "true"
+    return series
+
+
+def _nulls(series: pl.Series, source: Source) -> list[Problem]:
+    count = series.null_count()
+    if not count:
+        return []
+    rows = series.is_null().arg_true().head(_EXAMPLES).to_list()
+    where = ", ".join(str(row + 1) for row in rows)
+    remedy = _REMEDY.get(series.name, "; leave such rows out with `sql`")
+    return [source.problem(f"{count} of {len(series)} values are null (rows {where}){remedy}", series.name)]
+
+
+def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem]:
+    problems = []
+    if c.SCORE in frame.columns and schema.kinds.get(c.SCORE) is Kind.NUMBER:
+        broken = frame.filter(pl.col(c.SCORE).is_nan())
+        if len(broken):
+            problems.append(source.problem(
+                f"{len(broken)} of {len(frame)} scores are NaN, such as {_rows(broken)}; a model that cannot score an item "
+                "must leave the row out", c.SCORE))
+    if c.RANK in frame.columns and schema.kinds.get(c.RANK) is Kind.COUNT:
+        broken = frame.filter(pl.col(c.RANK) < 1)
+        if len(broken):
+            problems.append(source.problem(
+                f"{len(broken)} of {len(frame)} ranks are below 1, such as {_rows(broken)}; ranks count from 1", c.RANK))
+    if c.CLOSE_AT in frame.columns and schema.kinds.get(c.CLOSE_AT) is Kind.TIME:
+        broken = frame.filter(pl.col(c.CLOSE_AT) < pl.col(c.OPEN_AT))
+        if len(broken):
+            problems.append(source.problem(
+                f"{len(broken)} of {len(frame)} intervals close before they open, such as {_rows(broken)}", c.CLOSE_AT))
+    return problems
+
+
+def _duplicates(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem]:
+    key = list(schema.unique)
+    if schema.table == "scores":
+        owner = c.REQUEST_ID if c.REQUEST_ID in frame.columns else c.USER_ID
+        key = [owner, c.ITEM_ID] + ([c.COMPUTED_AT] if c.COMPUTED_AT in frame.columns else [])
+    if not key:
+        return []
+    repeated = len(frame) - frame.select(pl.struct(key).n_unique() if len(key) > 1 else pl.col(key[0]).n_unique()).item()
+    if not repeated:
+        return []
+    broken = frame.filter(frame.select(key).is_duplicated()).select(key).unique(maintain_order=True)
+    name = ", ".join(key)
+    return [source.problem(f"{repeated} rows repeat a ({name}) that is already there, such as {_rows(broken)}", key[-1])]
+
+
+def _examples(series: pl.Series) -> str:
+    values = series.drop_nulls().unique(maintain_order=True).head(_EXAMPLES).to_list()
+    return ", ".join(_clip(repr(value)) for value in values) or "nothing but nulls"
+
+
+def _rows(frame: pl.DataFrame) -> str:
+    return "; ".join(
+        ", ".join(f"{name}={_clip(str(value))}" for name, value in row.items())
+        for row in frame.head(_EXAMPLES).to_dicts()
+    )
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"

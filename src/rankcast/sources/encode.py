@@ -1,0 +1,178 @@
+"""From checked frames to `Logs`: ids become dense codes, rows get their canonical order.
+
+After this, the order in which rows came no longer matters to anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from rankcast.tables import columns as c
+from rankcast.tables.logs import (
+    FOREVER,
+    Entities,
+    Events,
+    Ids,
+    Impressions,
+    Intervals,
+    Ints,
+    Logs,
+    Requests,
+    Scores,
+)
+from rankcast.tables.ragged import offsets
+
+Frames = Mapping[str, pl.DataFrame]
+_CODE = "code"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Codes of the ids of one kind."""
+
+    ids: pl.Series
+
+    @classmethod
+    def over(cls, series: list[pl.Series]) -> Encoder:
+        """Codes for every id that occurs."""
+        filled = [part.drop_nulls().unique() for part in series if part.dtype != pl.Null and len(part)]
+        merged = pl.concat(filled).unique().sort() if filled else pl.Series("id", [], dtype=pl.Int64)
+        return cls(merged.rename("id"))
+
+    def codes(self, values: pl.Series) -> Ints:
+        """The code of each value; -1 for an id that has none, and for null."""
+        if not len(self.ids) or values.dtype != self.ids.dtype:
+            return np.full(len(values), -1, dtype=np.int64)
+        table = pl.DataFrame({"id": self.ids, _CODE: np.arange(len(self.ids), dtype=np.int64)})
+        joined = pl.DataFrame({"id": values}).join(table, on="id", how="left", maintain_order="left")
+        return joined[_CODE].fill_null(-1).to_numpy().astype(np.int64, copy=False)
+
+
+def encode(frames: Frames, scores: Mapping[str, pl.DataFrame], extra: Mapping[str, pl.DataFrame]) -> tuple[Logs, Encoders]:
+    """Encode the service's tables. `scores` and `extra` (candidates) only lend their item ids to the codes."""
+    encoders = Encoders(
+        requests=Encoder.over([frames["requests"][c.REQUEST_ID]]),
+        users=Encoder.over([frames[name][c.USER_ID] for name in ("requests", "events") if name in frames]),
+        items=Encoder.over([
+            frame[c.ITEM_ID]
+            for frame in (*frames.values(), *scores.values(), *extra.values()) if c.ITEM_ID in frame.columns
+        ]),
+    )
+    logs = Logs(
+        ids=Ids(encoders.requests.ids, encoders.users.ids, encoders.items.ids),
+        requests=_requests(frames["requests"], encoders),
+        items=_entities(frames.get("items"), c.ITEM_ID, encoders.items),
+        users=_entities(frames.get("users"), c.USER_ID, encoders.users),
+        intervals=_intervals(frames.get("availability"), encoders.items),
+        impressions=_impressions(frames.get("impressions"), encoders),
+        events=_events(frames.get("events"), encoders),
+    )
+    return logs, encoders
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The encoders of the three kinds of ids."""
+
+    requests: Encoder
+    users: Encoder
+    items: Encoder
+
+
+def encode_scores(frame: pl.DataFrame, encoders: Encoders, requests: Requests) -> Scores:
+    """A score file in its canonical order; rows of requests or users without a request in the log are left out."""
+    by_user = c.REQUEST_ID not in frame.columns
+    owner = encoders.users.codes(frame[c.USER_ID]) if by_user else encoders.requests.codes(frame[c.REQUEST_ID])
+    if by_user:
+        owner = np.where(np.isin(owner, requests.user), owner, -1)
+    timed = c.COMPUTED_AT in frame.columns
+    computed = micros(frame[c.COMPUTED_AT]) if timed else np.full(len(frame), -FOREVER, dtype=np.int64)
+    value = frame[c.SCORE] if c.SCORE in frame.columns else -frame[c.RANK].cast(pl.Float64)
+    table = pl.DataFrame({
+        "owner": owner, "computed": computed, "value": value.to_numpy() + 0.0, "item": encoders.items.codes(frame[c.ITEM_ID]),
+    }).filter(pl.col("owner") >= 0).sort("owner", "computed", "value", "item", descending=[False, False, True, False])
+    owner, computed = table["owner"].to_numpy(), table["computed"].to_numpy()
+    fresh = np.ones(len(table), dtype=bool)
+    fresh[1:] = (owner[1:] != owner[:-1]) | (computed[1:] != computed[:-1])
+    start = np.flatnonzero(fresh)
+    return Scores(
+        by_user=by_user,
+        timed=timed,
+        owner=owner[start],
+        computed=computed[start],
+        start=np.append(start, len(table)).astype(np.int64),
+        item=table["item"].to_numpy(),
+        value=table["value"].to_numpy(),
+    )
+
+
+def encode_candidates(frame: pl.DataFrame, encoders: Encoders) -> tuple[Ints, Ints]:
+    """(request, item) codes of a candidates table, sorted; rows of unknown requests are left out."""
+    request, item = encoders.requests.codes(frame[c.REQUEST_ID]), encoders.items.codes(frame[c.ITEM_ID])
+    known = request >= 0
+    request, item = request[known], item[known]
+    order = np.lexsort((item, request))
+    return request[order], item[order]
+
+
+def micros(series: pl.Series) -> Ints:
+    """Instants as microseconds since 1970 UTC; null is the end of time."""
+    return series.dt.epoch("us").fill_null(FOREVER).to_numpy().astype(np.int64, copy=False)
+
+
+def _requests(frame: pl.DataFrame, encoders: Encoders) -> Requests:
+    ordered = frame.sort(c.REQUEST_ID)
+    return Requests(encoders.users.codes(ordered[c.USER_ID]), micros(ordered[c.TIMESTAMP]), ordered)
+
+
+def _entities(frame: pl.DataFrame | None, key: str, encoder: Encoder) -> Entities:
+    ids = pl.DataFrame({key: encoder.ids})
+    if frame is None:
+        return Entities(ids, np.zeros(len(ids), dtype=bool))
+    known = ids[key].is_in(frame[key].implode()).to_numpy() if len(frame) else np.zeros(len(ids), dtype=bool)
+    if frame[key].dtype != ids[key].dtype:
+        frame = frame.with_columns(pl.col(key).cast(ids[key].dtype))
+    return Entities(ids.join(frame, on=key, how="left", maintain_order="left"), known)
+
+
+def _intervals(frame: pl.DataFrame | None, encoder: Encoder) -> Intervals:
+    if frame is None:
+        return Intervals(*(np.zeros(0, dtype=np.int64),) * 3, np.zeros(len(encoder.ids) + 1, dtype=np.int64))
+    item, opens, closes = encoder.codes(frame[c.ITEM_ID]), micros(frame[c.OPEN_AT]), micros(frame[c.CLOSE_AT])
+    order = np.lexsort((closes, opens, item))
+    return Intervals(item[order], opens[order], closes[order], offsets(item[order], len(encoder.ids)))
+
+
+def _impressions(frame: pl.DataFrame | None, encoders: Encoders) -> Impressions:
+    size = len(encoders.requests.ids)
+    if frame is None:
+        return Impressions(*(np.zeros(0, dtype=np.int64),) * 3, np.zeros(size + 1, dtype=np.int64))
+    table = pl.DataFrame({
+        "request": encoders.requests.codes(frame[c.REQUEST_ID]),
+        "item": encoders.items.codes(frame[c.ITEM_ID]),
+        "rank": frame[c.RANK].to_numpy(),
+    }).filter(pl.col("request") >= 0).sort("request", "rank", "item")
+    table = table.unique(["request", "item"], keep="first", maintain_order=True)
+    request = table["request"].to_numpy()
+    return Impressions(request, table["item"].to_numpy(), table["rank"].to_numpy(), offsets(request, size))
+
+
+def _events(frame: pl.DataFrame | None, encoders: Encoders) -> Events:
+    if frame is None:
+        return Events(*(np.zeros(0, dtype=np.int64),) * 5, ())
+    key = [c.USER_ID, c.ITEM_ID, c.TIMESTAMP, c.EVENT] + ([c.REQUEST_ID] if c.REQUEST_ID in frame.columns else [])
+    once = frame.select(key).unique().sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID, c.EVENT, *key[4:], nulls_last=True)
+    kinds = once[c.EVENT].unique().sort()
+    request = encoders.requests.codes(once[c.REQUEST_ID]) if len(key) > 4 else np.full(len(once), -1, dtype=np.int64)
+    return Events(
+        user=encoders.users.codes(once[c.USER_ID]),
+        item=encoders.items.codes(once[c.ITEM_ID]),
+        time=micros(once[c.TIMESTAMP]),
+        kind=Encoder(kinds.rename("id")).codes(once[c.EVENT]),
+        request=request,
+        kinds=tuple(kinds.to_list()),
+    )

@@ -1,0 +1,1 @@
+"""The one place where uncertainty is computed. NumPy only; SciPy for quantiles, imported late."""

@@ -1,0 +1,43 @@
+"""Lists of unequal length in flat arrays: the shape of everything per request."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+def spans(starts: Ints, lengths: Ints) -> tuple[Ints, Ints]:
+    """Unroll spans [start, start + length): (number of the span, position) of every element.
+
+    >>> owner, position = spans(np.array([5, 0]), np.array([2, 1]))
+    >>> owner.tolist(), position.tolist()
+    ([0, 0, 1], [5, 6, 0])
+    """
+    owner = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
+    first = np.cumsum(lengths) - lengths
+    position = np.arange(len(owner), dtype=np.int64) - np.repeat(first, lengths) + np.repeat(starts, lengths)
+    return owner, position
+
+
+def offsets(groups: Ints, size: int) -> Ints:
+    """Where each group 0..size-1 starts in an array sorted by group; one more entry closes the last.
+
+    >>> offsets(np.array([0, 0, 2]), 3).tolist()
+    [0, 2, 2, 3]
+    """
+    return np.searchsorted(groups, np.arange(size + 1, dtype=np.int64))
+
+
+def place_in_group(groups: Ints) -> Ints:
+    """Position, from 0, of each element inside its run of equal neighbours.
+
+    >>> place_in_group(np.array([4, 4, 7, 4])).tolist()
+    [0, 1, 0, 0]
+    """
+    if not len(groups):
+        return np.zeros(0, dtype=np.int64)
+    fresh = np.concatenate(([True], groups[1:] != groups[:-1]))
+    starts = np.flatnonzero(fresh)
+    return np.arange(len(groups), dtype=np.int64) - np.repeat(starts, np.diff(np.append(starts, len(groups))))

@@ -1,0 +1,81 @@
+"""The job board as a whole: its tables, its files, and questions to its truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from rankcast.testing.jobboard import truth
+from rankcast.testing.jobboard.life import live
+from rankcast.testing.jobboard.logs import events_table, impressions_table, logged
+from rankcast.testing.jobboard.models import VARIANTS, Variant, build_pools
+from rankcast.testing.jobboard.traffic import build_requests
+from rankcast.testing.jobboard.visits import build_visits
+from rankcast.testing.jobboard.world import build_world
+
+USERS_PER_REQUEST = 0.12
+FEWEST_USERS = 20
+
+
+@dataclass(frozen=True)
+class JobBoard:
+    """The tables that the service would log, and the latent truth behind them."""
+
+    requests: pl.DataFrame
+    items: pl.DataFrame
+    availability: pl.DataFrame
+    impressions: pl.DataFrame
+    events: pl.DataFrame
+    users: pl.DataFrame
+    scores: Mapping[Variant, pl.DataFrame]
+    latent: truth.Latent
+
+    def write(self, folder: Path) -> None:
+        """Write every table as a parquet file, the scores into a folder of their own."""
+        (folder / "scores").mkdir(parents=True, exist_ok=True)
+        for name in ("requests", "items", "availability", "impressions", "events", "users"):
+            table: pl.DataFrame = getattr(self, name)
+            table.write_parquet(folder / f"{name}.parquet")
+        for variant, table in self.scores.items():
+            table.write_parquet(folder / "scores" / f"{variant}.parquet")
+
+    def online(self, variant: Variant) -> truth.OnlineTruth:
+        """The true effect of the variant."""
+        return truth.online(self.latent, variant)
+
+    def ab_test(self, variant: Variant, seed: int) -> truth.ABResult:
+        """One simulated online test of the variant against production."""
+        return truth.ab_test(self.latent, variant, seed)
+
+    def naive(self, variant: Variant) -> float:
+        """What a notebook without post-processing reports as nDCG@10."""
+        return truth.naive(self.latent, variant)
+
+
+def simulate(seed: int = 7, requests: int = 50_000) -> JobBoard:
+    """A job board with that many requests; the posts are the same 4,000 however small it is.
+
+    Each stage draws from its own stream, so that a change in one leaves what the others drew as it was.
+    """
+    of_world, of_traffic, of_visits, of_models, of_life, of_logs = np.random.default_rng(seed).spawn(6)
+    world = build_world(of_world, max(FEWEST_USERS, round(requests * USERS_PER_REQUEST)))
+    asked = build_requests(of_traffic, world, requests)
+    visits = build_visits(of_visits, world, requests)
+    pools = build_pools(of_models, world, asked, visits)
+    past = live(of_life, world, asked, pools, visits)
+    events = logged(of_logs, past.events, world.posts)
+    users, posts = world.users.ids, world.posts.ids
+    return JobBoard(
+        requests=asked.table(users),
+        items=world.posts.items(),
+        availability=world.posts.availability(),
+        impressions=impressions_table(past.slates, posts, asked.ids),
+        events=events_table(events, users, posts, asked.ids),
+        users=world.users.table(),
+        scores={variant: pools.table(variant, users, posts) for variant in VARIANTS},
+        latent=truth.Latent(world, asked, pools, past, events),
+    )

@@ -1,0 +1,448 @@
+"""Small random worlds on disk, dense in the cases where replay and evaluation go wrong.
+
+Every instant lies on a grid of six hours (with a little jitter), so that requests, intervals, events, batches and
+windows touch each other's borders all the time. Few knobs decide what a world contains; the rest follows from a seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+Row = dict[str, Any]
+
+GRID = timedelta(hours=6)
+TICK = timedelta(microseconds=1)
+SHAPES = {"tiny": (1, 3, 4), "small": (5, 14, 10), "full": (12, 40, 25), "large": (70, 210, 18)}  # users, asks, items
+STARTS = (date(2023, 10, 2), date(2023, 10, 27), date(2023, 3, 24))  # the last two hold a clock change in Berlin
+NAMES = ["ä", "ñandú", "求人", "zebra", "Ω", "é", "e\u0301", "Z", "a", "\U0001d518", "ﬀ", "ß", "仕事", "b", "É"]
+THEIRS = {"request_id": "req", "user_id": "member_id", "item_id": "post", "timestamp": "happened_at", "score": "model"}
+WORDS = {"job": ["cook", "nurse", "driver"], "city": ["x", "y"], "company": ["acme", "umbra", "hooli"]}
+METRICS = (
+    "dcg@3 ndcg@5 recall@2 precision@3 hit@1 ap@5 rr@10 dcg ndcg precision recall hit ap rr ndcg(gain=exp)@3 "
+    "dcg(gain=exp) precision(level=2)@2 recall(level=2)@5 hit(level=3)@5 rr(level=2) ap(level=2)@4 ap(norm=cut)@3 "
+    "list_length list_length@2 empty empty@3"
+)
+STEPS = ["job", "city", "match", "available", "available", "not_seen", "cap", "where", "where", "score"]
+WHERES = [
+    "NOT item.is_test",
+    "NOT (item.wage < 12 AND item.is_test)",
+    "item.wage >= 10",
+    "item.wage >= 10 OR item.company IS NULL",
+    "item.city = request.city",
+    "user.tenure = 'new'",
+]
+TARGETS = [
+    None,
+    "request.surface = 'home' AND NOT request.is_bot",
+    "request.surface IN ('home', 'search')",
+    "request.is_bot IS NOT TRUE",
+]
+
+
+# What a world may be; the first choice of every knob is the plainest, and what a failing world shrinks to.
+KNOBS: dict[str, list[Any]] = {
+    "size": ["tiny", "small", "full"],
+    "ids": ["int", "padded", "names"],
+    "zone": ["UTC", "Asia/Tokyo", "Europe/Berlin"],
+    "stamps": ["naive", "utc", "zoned", "mixed"],
+    "form": ["parquet", "csv", "mixed"],
+    "parts": [False, True],  # several files behind a glob
+    "mapped": [False, True],  # columns under other names
+    "lists": [False, True],  # list-typed filters on either side, in parquet
+    "tables": ["all", "all", "all", "no_impressions", "empty_impressions", "no_availability", "bare"],
+    "events": ["some"] * 8 + ["none", "ungraded"],
+    "known": ["newest", "late", "early"],  # until when events are complete
+    "scores": ["request", "user", "mixed"],
+    "batches": [False, True],  # computed_at
+    "order": ["score", "tied", "rank", "mixed"],
+    "candidates": ["scored", "impressions", "available", "path"],
+    "steps": [0, 1, 2, 3, 4, 5],
+    "own": [False, True],  # a variant with its own steps and length
+    "rivals": [1, 2, 3],  # file-scored variants beside production
+    "builtins": [0, 1, 2, 3],
+    "baseline": ["production"] * 5 + ["logged"],
+    "attribute": ["request_id", "last_shown", "last_request", "any_request"],
+    "horizon": ["24h", "6h", "2d", "360m"],
+    "without_labels": ["exclude", "zero"],
+    "average": ["request", "user", "request.keyword"],
+    "where": TARGETS,
+    "metrics": [1, 2, 3, 4, 5, 6, 7],
+    "coverage": [False, True],
+    "segments": [0, 1, 2, 3],
+    "smallest": [None, "1%", "30%", "5 %"],
+    "at_least": [0.0, 0.0, 0.0, None, 0.377],
+    "studies": [1, 2],
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A world that is not yet written: the same files for the same seed and knobs, always."""
+
+    seed: int
+    knobs: Row
+
+    def write(self, folder: Path) -> list[Path]:
+        return write_world(folder, Random(self.seed), **self.knobs)
+
+
+def worlds(large: bool = False) -> st.SearchStrategy[World]:
+    """Worlds that shrink towards few rows, no steps, one metric; `large` ones have segments that get a verdict."""
+    choices = KNOBS | ({"size": ["large"]} if large else {})
+    knobs = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in choices.items()})
+    return st.builds(World, seed=st.integers(0, 2**20), knobs=knobs)
+
+
+def write_world(folder: Path, rng: Random, **options: Any) -> list[Path]:
+    """Write tables, service and studies; each part has its own stream of chance, so that a knob moves only its part."""
+    unknown = options.keys() - KNOBS.keys()
+    assert not unknown, unknown
+    plain = {name: values[0] for name, values in KNOBS.items()}
+    return _Writer(folder, SimpleNamespace(**(plain | options)), rng.getrandbits(64)).write()
+
+
+def _dump(path: Path, content: Row) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    return path
+
+
+class _Writer:
+    def __init__(self, folder: Path, world: SimpleNamespace, base: int) -> None:
+        self.folder, self.world, self.base = folder, world, base
+        rng = self.chance("frame")
+        self.zone = ZoneInfo(world.zone)
+        first = rng.choice(STARTS)
+        self.day = datetime(first.year, first.month, first.day, tzinfo=self.zone)
+        self.start = self.day.astimezone(UTC)
+        users, requests, items = SHAPES[world.size]
+        self.users = self.identities("u", users + 1)  # the last one never asks
+        self.items = self.identities("i", items + 2)  # the last two are missing from `items`
+        self.request_ids = self.identities("r", requests)
+        self.quality = {item: rng.random() for item in self.items}
+        self.bare = world.tables == "bare"
+        self.served = rng.choice([1, 3, 4, 8])
+        self.scored = world.builtins == 0 and world.baseline == "production"  # does every variant have scores?
+        self.preferred: dict[Any, list[Any]] = {}  # production's order, by request or by user
+        self.shown: dict[Any, list[Any]] = {}
+        self.logged = not self.bare and world.tables != "no_impressions"
+        self.available = not self.bare and world.tables != "no_availability"
+        self.candidates = {
+            "scored": "scored",
+            "impressions": "impressions" if self.logged else "scored",
+            "available": "available" if self.available else "scored",
+            "path": {"path": "data/candidates.parquet"},
+        }[world.candidates]
+
+    def chance(self, name: str) -> Random:
+        return Random(f"{self.base}/{name}")
+
+    def identities(self, name: str, count: int) -> list[Any]:
+        """Padded numbers stay text in csv too, and their order as text is not their order as numbers."""
+        numbers = self.chance("ids-" + name).sample(range(1, 40 + 3 * count), count)
+        if self.world.ids == "int":
+            return numbers
+        return [
+            f"0{n}" if self.world.ids == "padded" else NAMES[n % len(NAMES)] + str(n // len(NAMES)) for n in numbers
+        ]
+
+    def moment(self, rng: Random, first: int = 0, last: int = 20) -> datetime:
+        jitter = rng.choice(
+            [timedelta(0)] * 5 + [TICK, -TICK, GRID / 6, GRID / 2, timedelta(seconds=rng.randrange(9999))]
+        )
+        if self.world.zone == "Europe/Berlin" and rng.random() < 0.2:
+            return self.start + 8 * GRID + rng.choice([2.5, 3, 3.5]) * GRID / 6
+        return self.start + rng.randint(first, last) * GRID + jitter
+
+    def keep(self, name: str, rows: list[Row], schema: Row, flat: bool = True, folder: str = "data") -> Row:
+        """Write a table in the world's dialect, rows shuffled, and return its entry for the YAML file.
+
+        In a schema None stands for an id. Tables that are not flat have lists, which csv cannot hold.
+        """
+        world, rng = self.world, self.chance("file-" + name)
+        rng.shuffle(rows)
+        stamps = rng.choice(["naive", "utc", "zoned"]) if world.stamps == "mixed" else world.stamps
+        csv = flat and (world.form == "csv" or (world.form == "mixed" and rng.random() < 0.5))
+        columns = {ours: theirs for ours, theirs in THEIRS.items() if ours in schema} if world.mapped else {}
+        time = pl.Datetime("ns" if rng.random() < 0.3 else "us", {"utc": "UTC", "zoned": world.zone}.get(stamps))
+        own: dict[Any, Any] = {
+            pl.Datetime: pl.String if csv else time,
+            None: pl.Int64 if world.ids == "int" else pl.String,
+        }
+        types = {columns.get(column, column): own.get(kind, kind) for column, kind in schema.items()}
+        separator = rng.choice("T ")
+        table = []
+        for row in rows:
+            cells = []
+            for column, kind in schema.items():
+                cell = row[column]
+                if kind is pl.Datetime and cell is not None:
+                    cell = cell.astimezone(UTC if stamps == "utc" else self.zone)
+                    cell = cell.replace(tzinfo=None) if stamps == "naive" else cell
+                    odd = name in ("requests", "events") and stamps == "naive" and world.zone == "Europe/Berlin"
+                    if odd and cell.hour in (2, 3) and cell.date() == self.day.date() + timedelta(days=2):
+                        cell = cell.replace(hour=2, minute=30)  # in a night of clock change: skipped, or there twice
+                    cell = cell.isoformat(separator) if csv else cell
+                cells.append(cell)
+            table.append(cells)
+        ending = "csv" if csv else "parquet"
+        half = len(table) // 2
+        pieces = [table[:half], table[half:]] if world.parts and half else [table]
+        for number, piece in enumerate(pieces):
+            path = self.folder / folder / (f"{name}/part-{number}.{ending}" if world.parts else f"{name}.{ending}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frame = pl.DataFrame(piece, schema=types, orient="row")
+            frame.write_csv(path) if csv else frame.write_parquet(path)
+        entry: Row = {"path": f"{folder}/{name}/*.{ending}" if world.parts else f"{folder}/{name}.{ending}"}
+        return entry | ({"columns": columns} if columns else {})
+
+    def attribute(self, rng: Random, name: str, many: bool) -> Any:
+        value = rng.choice([*WORDS[name], None])
+        return rng.sample(WORDS[name], rng.randint(0, 2)) if many and value else value
+
+    def write_requests(self) -> Row:
+        rng = self.chance("requests")
+        lists = self.world.lists and rng.random() < 0.7
+        self.requests: list[Row] = []
+        for identity in self.request_ids:
+            previous = self.requests[-1] if self.requests and rng.random() < 0.15 else None
+            self.requests.append({
+                "request_id": identity,
+                "user_id": previous["user_id"] if previous else rng.choice(self.users[:-1]),
+                "timestamp": previous["timestamp"] if previous else self.moment(rng, 2, 18),
+                "surface": rng.choice(["home", "home", "home", "search", "mail", None]),
+                "is_bot": rng.choice([False, False, False, True, None]),
+                "job": self.attribute(rng, "job", lists),
+                "city": self.attribute(rng, "city", False),
+                "keyword": rng.choice(["k", "l", "m", None]),
+            })  # fmt: skip
+        always = self.requests[0]  # a study without any request to replay would be refused
+        always |= {"surface": "home", "is_bot": False, "timestamp": self.start + 9 * GRID}
+        schema: Row = {"request_id": None, "user_id": None, "timestamp": pl.Datetime, "surface": pl.String}
+        schema |= {"is_bot": pl.Boolean, "job": pl.List(pl.String) if lists else pl.String}
+        return self.keep("requests", list(self.requests), schema | {"city": pl.String, "keyword": pl.String}, not lists)
+
+    def write_items(self) -> Row:
+        rng = self.chance("items")
+        lists = self.world.lists and rng.random() < 0.7
+        rows = [
+            {
+                "item_id": item,
+                "job": self.attribute(rng, "job", lists),
+                "city": self.attribute(rng, "city", False),
+                "company": self.attribute(rng, "company", False),
+                "wage": rng.choice([8.5, 10.0, 12.0, 15.25, None]),
+                "is_test": rng.choice([False, False, False, True, None]),
+            }
+            for item in self.items[:-2]
+        ]
+        rows[0] |= {"wage": 12.0, "is_test": False}  # a csv column without any value would have no type
+        schema: Row = {"item_id": None, "job": pl.List(pl.String) if lists else pl.String, "city": pl.String}
+        schema |= {"company": pl.String, "wage": pl.Float64, "is_test": pl.Boolean}
+        return self.keep("items", rows, schema, not lists)
+
+    def write_availability(self) -> Row:
+        rng = self.chance("availability")
+        rows = []
+        for item in self.items:
+            for _ in range(rng.choice([0, 1, 1, 1, 1, 2, 3])):
+                opens = self.start + rng.choice([*range(-4, 15), 8, 8, 8]) * GRID + rng.choice([0, 0, 1]) * GRID / 2
+                closes = rng.choice([None, opens, *[opens + rng.randint(1, 16) * GRID] * 6])
+                rows.append({"item_id": item, "open_at": opens, "close_at": closes})
+        return self.keep("availability", rows, {"item_id": None, "open_at": pl.Datetime, "close_at": pl.Datetime})
+
+    def write_shown(self) -> Row:
+        """What production listed: its own first items, or something else."""
+        rng = self.chance("impressions")
+        rows = []
+        for request in self.requests if self.world.tables != "empty_impressions" else []:
+            order = self.preferred.get(request["request_id"]) or self.preferred.get(request["user_id"]) or self.items
+            count = rng.choice([0, 1, self.served, self.served, self.served, 6])
+            shown = order[:count] if rng.random() < 0.7 else rng.sample(self.items, min(count, len(self.items)))
+            self.shown[request["request_id"]] = shown
+            for rank, item in enumerate(shown, start=1):
+                tied = rank - (rank > 1 and rng.random() < 0.25)
+                rows.append({"request_id": request["request_id"], "item_id": item, "rank": tied})
+        return self.keep("impressions", rows, {"request_id": None, "item_id": None, "rank": pl.Int64})
+
+    def write_events(self) -> Row:
+        rng, world = self.chance("events"), self.world
+        horizon = {"24h": 4, "6h": 1, "2d": 8, "360m": 1}[world.horizon] * GRID
+        offsets = [
+            timedelta(0),
+            horizon,
+            horizon - TICK,
+            horizon / 2,
+            horizon / 3,
+            horizon / 4,
+            -TICK,
+            TICK,
+            -GRID,
+            -2 * GRID,
+        ]
+        kinds = ["view", "scroll"] if world.events == "ungraded" else ["click", "click", "save", "apply", "view"]
+        rows: list[Row] = []
+        for request in self.requests if world.events != "none" else []:
+            shown = self.shown.get(request["request_id"]) or self.items
+            for _ in range(rng.choice([0, 1, 1, 2, 3])):
+                item = max(rng.choices(shown, k=2), key=self.quality.__getitem__)
+                time = request["timestamp"] + rng.choice(offsets)
+                bears = rng.choice([request["request_id"]] * 8 + [None, rng.choice(self.request_ids)])
+                user = request["user_id"] if rng.random() < 0.92 else rng.choice(self.users)
+                event = {"user_id": user, "item_id": item, "timestamp": time, "event": rng.choice(kinds)}
+                rows += [event | {"request_id": bears}] * rng.choice([1, 1, 1, 1, 2])
+                if rng.random() < 0.3:
+                    other = rng.choice([{"event": rng.choice(kinds)}, {"request_id": rng.choice(self.request_ids)}])
+                    rows.append(event | {"request_id": bears} | other)
+        for _ in range(len(rows) // 4):  # what nobody asked for
+            item = rng.choice(self.items)
+            event = {"user_id": rng.choice(self.users), "item_id": item, "timestamp": self.moment(rng, -8, 20)}
+            rows.append(event | {"event": rng.choice(kinds), "request_id": None})
+        schema: Row = {"user_id": None, "item_id": None, "timestamp": pl.Datetime, "event": pl.String}
+        bearing = world.attribute == "request_id" or rng.random() < 0.7
+        entry = self.keep("events", rows, schema | ({"request_id": None} if bearing else {}))
+        first = self.day.date()
+        until = {"late": first + timedelta(days=12), "early": f"{first + timedelta(days=3)}T12:00:00"}
+        return entry | ({"complete_until": until[world.known]} if world.known in until else {})
+
+    def write_scores(self, name: str, skill: float) -> Row:
+        rng, world = self.chance("scores-" + name), self.world
+        style = rng.choice(["score", "tied", "rank"]) if world.order == "mixed" else world.order
+        key = "user_id" if world.scores == "user" or (world.scores == "mixed" and rng.random() < 0.5) else "request_id"
+        keys = self.users if key == "user_id" else self.request_ids
+        times: list[datetime | None] = [None]
+        if world.batches:
+            times = [self.start + step * GRID for step in rng.sample([-3, 3, 6, 9, 12, 40], rng.randint(1, 3))]
+        rows = []
+        for owner in keys:
+            for time in times:
+                if rng.random() < 0.1:
+                    continue
+                chosen = rng.sample(self.items, rng.randint(1, len(self.items)))
+                score = {item: skill * self.quality[item] + (1 - skill) * rng.random() for item in chosen}
+                order = sorted(chosen, key=lambda item: -score[item])
+                self.preferred.setdefault(owner, order)
+                for rank, item in enumerate(order, start=1):
+                    tied = rng.choice([-0.0, 0.0, 0.25, 0.5]) if rng.random() < 0.5 else round(score[item] * 2) / 2
+                    value = tied if style == "tied" else round(score[item], 4)
+                    tied_rank = rank - (rank > 1 and rng.random() < 0.1)
+                    rows.append({key: owner, "item_id": item, "computed_at": time, "score": value, "rank": tied_rank})
+        ordering: Row = {"rank": pl.Int64} if style == "rank" else {"score": pl.Float64}
+        self.scored = self.scored and style != "rank"
+        schema: Row = {key: None, "item_id": None} | ({"computed_at": pl.Datetime} if world.batches else {}) | ordering
+        return {"scores": self.keep(name, rows, schema, folder="scores")}
+
+    def steps(self, rng: Random, count: int) -> list[Any]:
+        """Some of the steps that these tables allow, in some order; only the last one may bear a name."""
+        city, job = {"request.city": "item.city"}, {"request.job": "item.job"}
+        steps: list[Any] = []
+        for kind in rng.sample(STEPS, count):
+            if kind == "not_seen":
+                within = rng.choice([{}, {"within": "6h"}, {"within": "12h"}])
+                steps.append({"not_seen": {"events": rng.choice([["apply"], ["click", "view"]])} | within})
+            elif kind == "available":
+                steps += [kind] if self.available else []
+            elif kind == "score":
+                steps += [{"where": "score > 0.25"}] if self.scored else []
+            elif self.bare:
+                continue
+            elif kind == "cap":
+                steps.append({"cap": {"by": rng.choice(["item.company", "item.city"]), "at_most": rng.randint(1, 2)}})
+            elif kind == "where":
+                steps.append({"where": rng.choice(WHERES)})
+            else:
+                steps.append({"match": {"job": job, "city": city, "match": city | job}[kind]})
+        if steps and isinstance(steps[-1], dict) and rng.random() < 0.3:
+            steps[-1] = steps[-1] | {"name": "the last one"}
+        return steps
+
+    def write(self) -> list[Path]:
+        world = self.world
+        tables = {"requests": self.write_requests()}
+        names = ["production", *["rival", "新しい", "third"][: world.rivals]]
+        files = {name: self.write_scores(name, skill) for name, skill in zip(names, (0.3, 0.9, 0.0, 0.5), strict=False)}
+        if not self.bare:
+            tables["items"] = self.write_items()
+            rng = self.chance("users")
+            rows = [{"user_id": user, "tenure": rng.choice(["new", "new", "old", None])} for user in self.users[1:]]
+            tables["users"] = self.keep("users", rows, {"user_id": None, "tenure": pl.String})
+        if self.available:
+            tables["availability"] = self.write_availability()
+        if self.logged:
+            tables["impressions"] = self.write_shown()
+        tables["events"] = self.write_events()
+        if world.candidates == "path":
+            rng = self.chance("candidates")
+            rows = [
+                {"request_id": request, "item_id": item}
+                for request in self.request_ids
+                for item in rng.sample(self.items, rng.randint(0, len(self.items)))
+            ]
+            self.candidates = self.keep("candidates", rows, {"request_id": None, "item_id": None})
+        rng = self.chance("service")
+        attribute = "any_request" if world.attribute == "last_shown" and not self.logged else world.attribute
+        steps = self.steps(rng, world.steps)
+        service: Row = {
+            "rankcast": 1,
+            "service": "world",
+            "timezone": world.zone,
+            "tables": tables,
+            "production": {"candidates": self.candidates, "steps": steps, "served": self.served},
+            "labels": {"grades": {"click": 1, "save": 2, "apply": 4}, "horizon": world.horizon, "attribute": attribute},
+            "targets": {"without_labels": world.without_labels, "average": world.average},
+        }
+        if world.where:
+            service["targets"]["where"] = world.where
+        _dump(self.folder / "service.yaml", service)
+        return [self.write_study(number, files) for number in range(world.studies)]
+
+    def write_study(self, number: int, files: dict[str, Row]) -> Path:
+        world, rng = self.world, self.chance(f"study-{number}")
+        variants = {name: dict(entry) for name, entry in files.items()}
+        builtins: list[Row] = [{"builtin": "popular"} | rng.choice([{}, {"within": "2d"}, {"within": "6h"}])]
+        builtins += [{"builtin": "logged"}] if self.logged else []
+        builtins += [{"builtin": "recent"}] if self.available else []
+        variants |= {entry["builtin"]: entry for entry in builtins[: world.builtins]}
+        baseline = "production"
+        if world.baseline == "logged" and self.logged:
+            baseline = "logged"
+            variants |= {"logged": {"builtin": "logged"}}
+            del variants["production"]
+        if world.own:
+            variants["rival"] |= {"steps": self.steps(rng, 2), "served": self.served + rng.randint(-1, 2) or 1}
+        metrics = rng.sample(METRICS.split(), world.metrics)
+        also = [*metrics[3:], *(rng.sample(["coverage@3", "coverage"], 1) if world.coverage and not self.bare else [])]
+        columns = ["request.keyword", "request.surface"] + ([] if self.bare else ["user.tenure"])
+        compare: Row = {"confidence": rng.choice([0.95, 0.95, 0.9, 0.83])}
+        if world.smallest:
+            compare |= {"smallest_effect": world.smallest}
+        first = self.day.date()
+        late = {"from": f"{first + timedelta(days=1)}T09:30:00", "to": f"{first + timedelta(days=4)}T06:00:00"}
+        study: Row = {
+            "rankcast": 1,
+            "study": f"study-{number}",
+            "service": "service.yaml",
+            "treatment": ["scores", "steps", "served"] if world.own else ["scores"],
+            "period": late if number else {"from": first + timedelta(days=1), "to": first + timedelta(days=5)},
+            "variants": variants,
+            "baseline": baseline,
+            "metrics": {"primary": metrics[0], "guardrails": metrics[1:3], "also": also},
+            "segments": rng.sample(columns, min(world.segments, len(columns))),
+            "compare": compare,
+        }
+        if world.at_least is not None:
+            study["fidelity"] = {"at_least": world.at_least}
+        return _dump(self.folder / f"study-{number}.yaml", study)
