@@ -237,16 +237,15 @@ def ranked(world: World, name: str, request: Row) -> Slate:
         rows.sort(key=lambda row: (-row["score"] if "score" in row else row["rank"], row["item_id"]))
         return [(row["item_id"], row.get("score")) for row in rows]
 
+    if variant["builtin"] == "logged":  # it knows only what was shown, whatever the candidates of others
+        return [(item, None) for item in world.shown[request["request_id"]]]
     pool = sorted(set(candidates(world, request)))
     if variant["builtin"] == "popular":
         counts = {item: popularity(world, item, request, variant.get("within")) for item in pool}
         pool.sort(key=lambda item: -counts[item])
-    elif variant["builtin"] == "recent":
+    else:  # recent
         first = {item: min(opens for opens, _ in spans) for item, spans in world.intervals.items()}
         pool.sort(key=lambda item: -first[item].timestamp() if item in first else math.inf)
-    else:  # logged: it knows only what was shown
-        shown = world.shown[request["request_id"]]
-        pool = [item for item in shown if item in pool]
     return [(item, None) for item in pool]
 
 
@@ -472,6 +471,8 @@ def measure(metric: Metric, slate: list[Any], grades: dict[Any, float], zero: bo
 
 def coverage(world: World, k: int | None, slates: dict[Any, list[Any]], requests: list[Row]) -> float | None:
     """The share of the items that could have been shown to these requests, that were."""
+    if not requests:
+        return None
     times = [request["timestamp"] for request in requests]
     pool = {item for item in world.intervals if any(is_open(world, item, time) for time in times)}
     pool = pool if "availability" in world.service["tables"] else set(world.items)

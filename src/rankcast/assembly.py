@@ -137,6 +137,8 @@ def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
     filters = []
     for at, one in enumerate(planned.steps):
         try:
+            if "score" in one.step.needs() and planned.name in loaded.scores and loaded.scores[planned.name].ranked:
+                raise DataError(f"reads `score`, but variants.{planned.name}.scores has only `rank`")
             filters.append(one.step.bind(loaded.logs))
         except RankcastError as error:
             place = (*key.split("."), at)

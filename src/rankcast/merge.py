@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from rankcast import assembly
-from rankcast.compare.table import MetricColumn, Part, Shown, ValuesTable
+from rankcast.compare.table import MetricColumn, Shown, ValuesTable
 from rankcast.config.plan import Plan, PlannedMetric
 from rankcast.evaluate.labels import COUNTED, Outcomes
+from rankcast.evaluate.metric import within
 from rankcast.evaluate.metrics.coverage import Coverage
 from rankcast.evaluate.targets import Population, weights
 from rankcast.records import Count, Fidelity, StepRow, VariantRow
@@ -115,13 +116,14 @@ def values_table(plan: Plan, work: Work, done: Sequence[Outcome], population: Po
         user=logs.requests.user[targets],
         weight=weights(assembly.weight_groups(plan, logs, targets), len(targets)),
         parts=tuple(parts),
-        metrics=tuple(_column(planned, work, done, order, targets, parts) for planned in plan.metrics),
+        metrics=tuple(_column(planned, work, done, order, [
+            _available(plan, logs, targets[part.mask]) for part in parts]) for planned in plan.metrics),
     )
     return Merged(table, tuple(counts))
 
 
 def _column(
-    planned: PlannedMetric, work: Work, done: Sequence[Outcome], order: Ints, targets: Ints, parts: list[Part]
+    planned: PlannedMetric, work: Work, done: Sequence[Outcome], order: Ints, available: list[Bools]
 ) -> MetricColumn:
     metric, name = planned.metric, str(planned.metric)
     if not isinstance(metric, Coverage):
@@ -130,27 +132,24 @@ def _column(
             for variant in work.variants
         }
         return MetricColumn(name, planned.family, metric.higher_is_better, columns)
-    logs = work.service.logs
-    shown, catalogue = {}, {}
-    available = [_available(logs, targets[part.mask]) for part in parts]
-    for at, mask in enumerate(available):
-        catalogue[at] = int(mask.sum())
-    for variant in work.variants:
-        rows = [outcome.shown[variant.name] for outcome in done]
-        shown[variant.name] = _shown(metric, rows, targets, available[0])
-    return MetricColumn(name, planned.family, metric.higher_is_better, None, shown, catalogue)
+    targets = np.flatnonzero(work.is_target)
+    shown = {
+        variant.name: _shown(metric, [outcome.shown[variant.name] for outcome in done], targets) for variant in work.variants
+    }
+    return MetricColumn(name, planned.family, metric.higher_is_better, None, shown, dict(enumerate(available)))
 
 
-def _available(logs: Logs, targets: Ints) -> Bools:
-    """Items that were open at the time of one of the targets; every known item where no availability is known."""
-    return logs.intervals.open_items(logs.requests.time[targets]) if len(logs.intervals.item) else logs.items.known
+def _available(plan: Plan, logs: Logs, targets: Ints) -> Bools:
+    """Items that were open at the time of one of the targets; without an availability table, every item of `items`."""
+    if plan.service.tables.availability is None:
+        return logs.items.known
+    return logs.intervals.open_items(logs.requests.time[targets])
 
 
-def _shown(metric: Coverage, rows: Sequence[ShownRows], targets: Ints, available: Bools) -> Shown:
+def _shown(metric: Coverage, rows: Sequence[ShownRows], targets: Ints) -> Shown:
     request = np.concatenate([part.request for part in rows])
     item = np.concatenate([part.item for part in rows])
-    rank = np.concatenate([part.rank for part in rows])
-    counted = metric.counted(item, rank, available)
+    counted = within(np.concatenate([part.rank for part in rows]), metric.k)
     return Shown(np.searchsorted(targets, request[counted]), item[counted])
 
 

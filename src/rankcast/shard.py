@@ -31,6 +31,7 @@ class Work:
     labels: Labels
     is_target: Bools
     metrics: Sequence[Metric]
+    unlabelled_as_zero: bool
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
         rows = mask[replay.slates.position]
         slates = Slates(
             len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows])
-        judged_values[name] = values(judge(slates, targets, work.labels, items), work.metrics)
+        judged_values[name] = values(judge(slates, targets, work.labels, items), work.metrics, work.unlabelled_as_zero)
         if any(isinstance(metric, Coverage) for metric in work.metrics):
             shown[name] = ShownRows(targets[slates.target], slates.item, slates.rank)
     frames = [_slate_rows(name, replay.slates, work) for name, replay in replays.items()]

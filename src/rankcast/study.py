@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +10,19 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from pydantic import BaseModel
 
 from rankcast import assembly, merge
 from rankcast.compare.table import Terms, ValuesTable
 from rankcast.compare.verdicts import compare, decide
 from rankcast.config.load import read_plan
 from rankcast.config.plan import Plan
+from rankcast.config.service import Service
+from rankcast.config.study import Study
 from rankcast.engines import local, shards
 from rankcast.errors import DataError, RankcastError
 from rankcast.evaluate import labels as labelling
@@ -141,6 +145,7 @@ class _Experiment:
             labels=labels,
             is_target=is_target,
             metrics=[planned.metric for planned in self.plan.metrics],
+            unlabelled_as_zero=self.plan.service.targets.without_labels == "zero",
         )
 
     def _replay(self, work: Work, population: Population) -> list[Outcome]:
@@ -209,3 +214,22 @@ def _nobody(planned: Plan, population: Population) -> str:
     steps: Sequence[str] = [f"{row.step}: {row.out:,} of {row.in_:,}" for row in population.ledger[:2]]
     return (f"no request is left to replay ({'; '.join(steps)}); the period is {planned.study.period.from_} to "
             f"{planned.study.period.to}, in {planned.service.timezone} where a time names no zone")
+
+
+def metric(text: str) -> Any:
+    """The metric that a string names."""
+    return assembly.VOCABULARY.metric(text)
+
+
+def schema(subject: Literal["service", "study", "result"]) -> dict[str, Any]:
+    """The JSON Schema of service.yaml, study.yaml or result.json."""
+    models: dict[str, type[BaseModel]] = {"service": Service, "study": Study, "result": Result}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **models[subject].model_json_schema(by_alias=True),
+    }
+
+
+def schema_files() -> dict[str, str]:
+    """The schemas of the two files as text, for the modelines that editors read."""
+    return {name: json.dumps(schema(name), indent=1) + "\n" for name in ("service", "study")}

@@ -62,7 +62,7 @@ class Estimator:
     def _per_variant(self, metric: MetricColumn, part: int, variants: tuple[str, ...]) -> Estimate:
         mask = self.table.parts[part].mask
         n, users = int(mask.sum()), len(np.unique(self.table.user[mask]))
-        size = (metric.catalogue or {}).get(part, 0)
+        size = int((metric.catalogue or {})[part].sum())
         if not size or not n:
             return Estimate(None, None, n, users)
         shares = [_distinct(self._rows(metric, part, name).item) / size for name in variants]
@@ -75,7 +75,7 @@ class Estimator:
 
     def _rows(self, metric: MetricColumn, part: int, variant: str) -> Shown:
         shown = (metric.shown or {})[variant]
-        kept = self.table.parts[part].mask[shown.target]
+        kept = self.table.parts[part].mask[shown.target] & (metric.catalogue or {})[part][shown.item]
         return Shown(shown.target[kept], shown.item[kept])
 
     def _resampled(self, metric: MetricColumn, part: int, variant: str) -> Floats:

@@ -24,7 +24,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Shown:
-    """For a metric per variant: the (target, item) rows that count, and how many items there are in all."""
+    """For a metric per variant: the (target, item) rows within its cut-off."""
 
     target: Ints
     item: Ints
@@ -39,7 +39,7 @@ class MetricColumn:
     higher_is_better: bool
     values: Mapping[str, Floats] | None
     shown: Mapping[str, Shown] | None = None
-    catalogue: Mapping[int, int] | None = None  # number of the part -> items that could have been shown
+    catalogue: Mapping[int, Bools] | None = None  # number of the part -> which items could have been shown
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from rankcast.tables.duration import Duration
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+_MOST_CHARACTERS = 100
 
 
 class Strict(BaseModel):
@@ -72,9 +71,15 @@ def _several(value: object) -> object:
 
 
 def _name(value: str) -> str:
-    if not _NAME.match(value):
-        raise wrong(f"expected a name of letters, digits, `_`, `.` and `-`, found {value!r}")
+    if not value.strip() or len(value) > _MOST_CHARACTERS or not value.isprintable():
+        raise wrong(f"expected a name of 1 to {_MOST_CHARACTERS} printable characters, found {value!r}")
     return value
+
+
+def _folder_name(value: str) -> str:
+    if value.startswith(".") or set(value) & set('/\\:*?"<>|'):
+        raise wrong(f"names a folder: expected a name without / \\ : * ? \" < > | and no dot in front, found {value!r}")
+    return _name(value)
 
 
 DurationField = Annotated[
@@ -90,5 +95,6 @@ Share = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[0-9.]+ *%$"}]}),
 ]  # fmt: skip
 Name = Annotated[str, AfterValidator(_name)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
 Several = BeforeValidator(_several)

@@ -21,7 +21,7 @@ def reference_problems(plan: Plan, study: Document, service: Document) -> list[P
 
 def _missing(plan: Plan, needs: Iterable[str]) -> list[str]:
     """The tables that are needed and not declared."""
-    tables = [_TABLE_OF.get(need.partition(".")[0], need) for need in needs]
+    tables = [_TABLE_OF.get(need.partition(".")[0], need) for need in needs if need != "score"]
     return sorted({table for table in tables if getattr(plan.service.tables, table) is None})
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rankcast.config.fields import DurationField, Moment, Name, Names, Several, Share, Strict, later, wrong
+from rankcast.config.fields import DurationField, FolderName, Moment, Name, Names, Several, Share, Strict, later, wrong
 from rankcast.config.service import Candidates, Steps, Table
 
 Treatment = Literal["scores", "candidates", "steps", "served"]
@@ -81,7 +81,7 @@ class Study(Strict):
     """study.yaml."""
 
     rankcast: Literal[1] = Field(description="file format")
-    study: Name
+    study: FolderName
     service: str = Field(description="path of service.yaml, relative to this file")
     owner: str | None = None
     why: str | None = None

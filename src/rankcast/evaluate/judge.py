@@ -44,6 +44,15 @@ def judge(slates: Slates, targets: Ints, labels: Labels, items: int) -> Judged:
     )
 
 
-def values(judged: Judged, metrics: Sequence[Metric]) -> Mapping[str, Floats]:
-    """Value per target of every metric that has one."""
-    return {str(metric): metric.values(judged) for metric in metrics if isinstance(metric, RequestMetric)}
+def values(judged: Judged, metrics: Sequence[Metric], unlabelled_as_zero: bool) -> Mapping[str, Floats]:
+    """Value per target of every metric that has one; NaN where it is not measurable.
+
+    `unlabelled_as_zero`: a label metric that is not measurable for want of labels is 0.
+    """
+    measured = {}
+    for metric in metrics:
+        if isinstance(metric, RequestMetric):
+            column = metric.values(judged)
+            as_zero = unlabelled_as_zero and metric.needs_labels
+            measured[str(metric)] = np.nan_to_num(column, nan=0.0) if as_zero else column
+    return measured

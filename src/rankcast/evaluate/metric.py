@@ -11,6 +11,7 @@ import numpy as np
 from rankcast import plugins
 from rankcast.errors import ConfigError, nearest
 from rankcast.tables.logs import Bools, Floats, Ints
+from rankcast.tables.ragged import sum_by
 
 Gain = Literal["linear", "exp"]
 Norm = Literal["all", "cut"]
@@ -46,7 +47,7 @@ class Judged:
 
     def sum_hits(self, contributions: Floats) -> Floats:
         """Sum of contributions of hits, per target."""
-        return np.bincount(self.hit_target, contributions, self.n)
+        return sum_by(self.hit_target, contributions, self.n)
 
     def relevant(self, level: float) -> Bools:
         """Which hits count as relevant: a grade above 0 that reaches the level."""
@@ -54,7 +55,7 @@ class Judged:
 
     def relevant_labels(self, level: float) -> Floats:
         """R, the number of relevant labels, per target."""
-        return np.bincount(self.label_target, is_relevant(self.label_grade, level), self.n)
+        return sum_by(self.label_target, is_relevant(self.label_grade, level), self.n)
 
     def relevant_hits(self, level: float, k: int | None) -> Floats:
         """Number of relevant hits within rank k, per target."""
@@ -181,7 +182,7 @@ def discounts(ranks: Ints) -> Floats:
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Numerator over denominator, 0 where the denominator is 0: a request without labels scores 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    """Numerator over denominator; NaN, that is not measurable, where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
 
 

@@ -24,6 +24,7 @@ class Builtin(Protocol):
     name: ClassVar[str]
     takes_within: ClassVar[bool]
     needs: ClassVar[frozenset[str]]
+    only_shown: ClassVar[bool]  # knows nothing but what was shown: the impressions are its candidates
 
     def __init__(self, within: Duration | None) -> None: ...
 

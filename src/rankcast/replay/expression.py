@@ -95,8 +95,9 @@ class Expression:
         return (kept.new_from_index(0, size) if len(kept) == 1 != size else kept).to_numpy()
 
     def needs(self) -> frozenset[str]:
-        """The columns that it reads, as `scope.column`."""
-        return frozenset(f"{scope}.{name}" for scope, name in self.columns)
+        """The columns that it reads, as `scope.column`, and `score`."""
+        score = {"score"} if self.score else set()
+        return frozenset(f"{scope}.{name}" for scope, name in self.columns) | score
 
 
 def _first_line(error: BaseException) -> str:

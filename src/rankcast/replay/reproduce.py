@@ -100,7 +100,9 @@ def _score(variant: Variant, base: Scored | None, requests: Ints, service: Servi
         if variant.candidates in {pools.SCORED, pools.AVAILABLE}:
             return scored
         return pools.restrict(scored, _pool(variant.candidates, requests, service), items)
-    if variant.candidates == pools.SCORED and base is not None:
+    if variant.source.only_shown:
+        pool = pools.shown(requests, logs)
+    elif variant.candidates == pools.SCORED and base is not None:
         pool = (base.lists.position, base.lists.item)
     elif variant.candidates == pools.SCORED:
         pool = pools.shown(requests, logs)

@@ -28,7 +28,7 @@ class Step(Protocol):
         """The step that a YAML argument describes; ConfigError says what is wrong with it."""
 
     def needs(self) -> frozenset[str]:
-        """Tables (`events`) and columns (`item.company_id`) that it reads."""
+        """Tables (`events`), columns (`item.company_id`) and `score`, as far as it reads them."""
 
     def bind(self, logs: Logs) -> Filter:
         """What the step does to lists, with everything that all shards share looked up once."""

@@ -44,7 +44,7 @@ def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from
                 columns.append(_guess(series) if from_text else _plain(series))
             continue
         converted, wrong = _convert(series, kind, source, timezone, from_text)
-        columns.append(converted)
+        columns.append(converted.alias(series.name))
         problems += wrong
         if not wrong and series.name not in schema.nullable:
             problems += _nulls(converted, source)

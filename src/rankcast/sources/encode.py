@@ -89,8 +89,7 @@ def encode_scores(frame: pl.DataFrame, encoders: Encoders, requests: Requests) -
     owner = encoders.users.codes(frame[c.USER_ID]) if by_user else encoders.requests.codes(frame[c.REQUEST_ID])
     if by_user:
         owner = np.where(np.isin(owner, requests.user), owner, -1)
-    timed = c.COMPUTED_AT in frame.columns
-    computed = micros(frame[c.COMPUTED_AT]) if timed else np.full(len(frame), -FOREVER, dtype=np.int64)
+    computed = micros(frame[c.COMPUTED_AT]) if c.COMPUTED_AT in frame.columns else np.full(len(frame), -FOREVER, dtype=np.int64)
     value = frame[c.SCORE] if c.SCORE in frame.columns else -frame[c.RANK].cast(pl.Float64)
     table = pl.DataFrame({
         "owner": owner, "computed": computed, "value": value.to_numpy() + 0.0, "item": encoders.items.codes(frame[c.ITEM_ID]),
@@ -101,7 +100,7 @@ def encode_scores(frame: pl.DataFrame, encoders: Encoders, requests: Requests) -
     start = np.flatnonzero(fresh)
     return Scores(
         by_user=by_user,
-        timed=timed,
+        ranked=c.SCORE not in frame.columns,
         owner=owner[start],
         computed=computed[start],
         start=np.append(start, len(table)).astype(np.int64),

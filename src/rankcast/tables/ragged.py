@@ -41,3 +41,12 @@ def place_in_group(groups: Ints) -> Ints:
     fresh = np.concatenate(([True], groups[1:] != groups[:-1]))
     starts = np.flatnonzero(fresh)
     return np.arange(len(groups), dtype=np.int64) - np.repeat(starts, np.diff(np.append(starts, len(groups))))
+
+
+def sum_by(groups: Ints, values: npt.NDArray[np.float64] | npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.float64]:
+    """Sum of `values` in each group 0..size-1, added in the order given.
+
+    >>> sum_by(np.array([0, 2, 0]), np.array([1.0, 2.0, 3.0]), 3).tolist()
+    [4.0, 0.0, 2.0]
+    """
+    return np.bincount(groups, values, size).astype(np.float64, copy=False)  # without rows bincount answers integers

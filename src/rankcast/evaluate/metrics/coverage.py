@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from rankcast.evaluate.metric import Metric
-from rankcast.tables.logs import Bools, Ints
 
 
 @dataclass(frozen=True)
@@ -22,13 +19,3 @@ class Coverage(Metric):
     name: ClassVar[str] = "coverage"
     needs_labels: ClassVar[bool] = False
     per_request: ClassVar[bool] = False
-
-    def counted(self, item: Ints, rank: Ints, available: Bools) -> Bools:
-        """Which rows of slates count: an available item within rank k."""
-        inside = available[item]
-        return inside if self.k is None else inside & (rank <= self.k)
-
-    def value(self, item: Ints, available: Bools) -> float | None:
-        """Coverage by the items of counted rows; None when nothing was available."""
-        size = int(available.sum())
-        return len(np.unique(item)) / size if size else None

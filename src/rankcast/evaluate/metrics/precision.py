@@ -24,4 +24,4 @@ class Precision(RequestMetric):
     def values(self, judged: Judged) -> Floats:
         hits = judged.relevant_hits(self.level, self.k)
         size = judged.length.astype(np.float64) if self.k is None else np.full(judged.n, float(self.k))
-        return ratio(hits, size)
+        return ratio(hits, np.maximum(size, 1.0))

@@ -13,7 +13,8 @@ from rankcast.tables.logs import Floats
 class Recall(RequestMetric):
     """recall@k = relevant items within rank k / all R relevant items of the request (not min(R, k)).
 
-    0 to 1, higher is better; `level=2` sets the least grade that is relevant. 0 for an empty list or without labels.
+    0 to 1, higher is better; `level=2` sets the least grade that is relevant. 0 for an empty list; not measurable
+    for a request without a relevant label.
     """
 
     level: float = level()

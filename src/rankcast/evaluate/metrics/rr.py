@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from rankcast.evaluate.metric import Judged, RequestMetric, level, within
 from rankcast.tables.logs import Floats
-from rankcast.tables.ragged import place_in_group
+from rankcast.tables.ragged import place_in_group, sum_by
 
 
 @dataclass(frozen=True)
@@ -26,4 +24,4 @@ class ReciprocalRank(RequestMetric):
         counted = judged.relevant(self.level) & within(judged.hit_rank, self.k)
         target, rank = judged.hit_target[counted], judged.hit_rank[counted]
         first = place_in_group(target) == 0
-        return np.bincount(target[first], 1.0 / rank[first], judged.n)
+        return sum_by(target[first], 1.0 / rank[first], judged.n)

@@ -12,10 +12,11 @@ from rankcast.tables.logs import Floats, Ints, Logs
 
 
 class Logged:
-    """Scores an item by minus its logged rank; items that were not shown come last."""
+    """The impressions, whatever the candidates of others, by their logged rank."""
 
     name: ClassVar[str] = "logged"
     takes_within: ClassVar[bool] = False
+    only_shown: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"impressions"})
 
     def __init__(self, within: Duration | None) -> None:
@@ -26,9 +27,5 @@ class Logged:
         size = len(logs.ids.items)
         shown = logs.impressions.request * size + logs.impressions.item
         order = np.argsort(shown)
-        wanted = request * size + item
-        at = np.searchsorted(shown[order], wanted)
-        at = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(len(wanted), dtype=np.int64)
-        found = shown[at] == wanted if len(order) else np.zeros(len(wanted), dtype=bool)
-        ranks = logs.impressions.rank[at].astype(np.float64) if len(order) else np.zeros(len(wanted))
-        return np.where(found, -ranks, -np.inf)
+        at = order[np.searchsorted(shown[order], request * size + item)]
+        return -logs.impressions.rank[at].astype(np.float64)

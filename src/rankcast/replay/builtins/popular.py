@@ -19,6 +19,7 @@ class Popular:
 
     name: ClassVar[str] = "popular"
     takes_within: ClassVar[bool] = True
+    only_shown: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"events"})
 
     def __init__(self, within: Duration | None) -> None:

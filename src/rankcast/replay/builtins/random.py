@@ -24,6 +24,7 @@ class Random:
 
     name: ClassVar[str] = "random"
     takes_within: ClassVar[bool] = False
+    only_shown: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, within: Duration | None) -> None:

@@ -16,6 +16,7 @@ class Recent:
 
     name: ClassVar[str] = "recent"
     takes_within: ClassVar[bool] = False
+    only_shown: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"availability"})
 
     def __init__(self, within: Duration | None) -> None:

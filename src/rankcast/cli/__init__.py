@@ -1,0 +1,10 @@
+"""The command line: one file a command. Parse, call one function, print."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Entry point of `rankcast`."""
+    from rankcast.cli.app import app
+
+    app()

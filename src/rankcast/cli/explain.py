@@ -1,0 +1,60 @@
+"""`rankcast explain`: the resolved plan of a study, or the page of a metric, step or rule."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankcast.cli.guard import guarded
+from rankcast.cli.show import plain, print_json
+
+NAME, NEEDS_ARGUMENTS = "explain", True
+
+
+@guarded
+def command(
+    subject: Annotated[str, typer.Argument(
+        help="study.yaml; or a metric (ndcg@10), a step (cap), a builtin (popular), a rule (RP02).", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Print the whole resolved plan of a study, defaults included, or what a metric, step, builtin or rule means."""
+    if Path(subject).suffix in {".yaml", ".yml"} or Path(subject).is_file():
+        _explain_plan(Path(subject), json)
+        return
+    title, page = _page(subject)
+    if json:
+        print_json({"subject": title, "page": page})
+    else:
+        print(f"{title}\n\n{page}")  # noqa: T201
+
+
+def _explain_plan(path: Path, as_json: bool) -> None:
+    from rankcast.config.write import to_yaml
+    from rankcast.study import plan
+
+    document = plan(path, need_variables=False).document()
+    if as_json:
+        print_json(document)
+    else:
+        print(plain(to_yaml(document)), end="")  # noqa: T201
+
+
+def _page(subject: str) -> tuple[str, str]:
+    from rankcast import plugins
+    from rankcast.errors import ConfigError
+    from rankcast.study import metric
+
+    for group in (plugins.RULES, plugins.STEPS, plugins.BUILTINS):
+        name = subject.upper() if group == plugins.RULES else subject
+        if name in plugins.names(group):
+            cls = plugins.load(group, name)
+            return (f"{name} {cls.name}" if group == plugins.RULES else name), inspect.getdoc(cls) or ""
+    try:
+        value = metric(subject)
+    except ConfigError as error:
+        raise ConfigError(f"nothing is known as `{subject}`: no such file, rule, step or builtin, and as a metric: {error}") from error
+    direction = "higher is better" if value.higher_is_better else "lower is better"
+    return f"{value} (version {value.version}, {direction})", inspect.getdoc(type(value)) or ""

@@ -1,0 +1,71 @@
+"""What every command does with errors: a message and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import typer
+
+from rankcast.cli.show import plain
+from rankcast.errors import RankcastError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+INPUT, BUG, INTERRUPTED = 2, 1, 130
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn what goes wrong in a command into a message on stderr and the exit code that says whose turn it is."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except RankcastError as error:
+            _tell_problems(error, as_json=bool(kwargs.get("json")))
+            raise typer.Exit(INPUT) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted; nothing half-written is left", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BUG) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"error: {plain(f'{where}{error.strerror or error}')}", err=True)
+            raise typer.Exit(INPUT) from None
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            _tell_bug(error)
+            raise typer.Exit(BUG) from None
+
+    return run
+
+
+def _tell_problems(error: RankcastError, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"errors": [
+            {"file": one.file, "line": one.line, "key": one.key, "message": one.message} for one in error.problems
+        ]}, indent=1, ensure_ascii=False))
+    count = len(error.problems)
+    head = "error: " if count == 1 else f"{count} errors:\n"
+    typer.echo(head + plain(error.render()), err=True)
+
+
+def _tell_bug(error: Exception) -> None:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(last.filename)}:{last.lineno}"
+    typer.echo(
+        f"This is a bug in Rankcast, not your fault: {type(error).__name__} at {place}: {plain(str(error))[:500]}\n"
+        "Please report it with this line and the command; RANKCAST_TRACEBACK=1 shows where it comes from.", err=True)
+    if os.environ.get("RANKCAST_TRACEBACK"):
+        traceback.print_exception(error)

@@ -1,0 +1,34 @@
+"""`rankcast init`: start a service and a study from your own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankcast.cli.guard import guarded
+from rankcast.cli.show import plain, print_json
+
+NAME, NEEDS_ARGUMENTS = "init", True
+
+
+@guarded
+def command(
+    folder: Annotated[Path, typer.Argument(help="A folder that holds your data files (in it or below).", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print what was found for programs.")] = False,
+) -> None:
+    """Look at the columns of your files, propose a mapping, and write service.yaml and studies/first.yaml."""
+    from rankcast.proposal import propose, write
+    from rankcast.study import schema_files
+
+    proposal = propose(folder)
+    written = write(folder, proposal, schema_files())
+    if json:
+        print_json({"written": [str(path) for path in written], "tables": proposal.document()})
+        return
+    for line in proposal.lines():
+        print(plain(line))  # noqa: T201
+    for path in written:
+        print(f"wrote {path}")  # noqa: T201
+    print(f"next: read both files, mend what is marked with CHECK, then `rankcast check {written[-1]}`")  # noqa: T201

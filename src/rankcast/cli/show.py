@@ -1,0 +1,93 @@
+"""How results look in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from rankcast.progress import Progress
+
+if TYPE_CHECKING:
+    from rankcast.records import Result
+    from rankcast.runs.folder import Run
+
+Item = TypeVar("Item")
+_WIDE = 160
+
+
+def plain(text: str) -> str:
+    """Text without control characters, which could drive the terminal.
+
+    >>> plain("a\\x1b[31mb\\n")
+    'a�[31mb\\n'
+    """
+    return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+
+
+class TerminalProgress(Progress):
+    """Shows each stage on stderr, with a bar where someone is watching."""
+
+    def note(self, stage: str, text: str) -> None:
+        sys.stderr.write(f"{stage:>8}  {plain(text)}\n")
+        sys.stderr.flush()
+
+    def track(self, stage: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+        if not sys.stderr.isatty():
+            yield from items
+            return
+        from rich.console import Console
+        from rich.progress import track
+
+        yield from track(items, description=f"{stage:>8}", total=total, console=Console(stderr=True), transient=True)
+
+
+def print_run(run: Run) -> None:
+    """The verdict: decision, table, ledger in a line, where the report is."""
+    result = run.result
+    for name, one in result.decision.items():
+        print(f"{plain(name)}: {one.decision}\n  {plain(one.because)}")  # noqa: T201
+    if not result.decision:
+        print("nothing to decide: all variants are references")  # noqa: T201
+    for finding in result.findings:
+        if finding.status == "fired":
+            print(f"{finding.rule} {finding.name} ({finding.severity}): {plain(finding.evidence)}")  # noqa: T201
+    _print_comparisons(result)
+    ledger = " -> ".join(f"{row.step} {row.out:,}" for row in result.results.targets)
+    print(f"targets: {result.results.targets[0].in_:,} requests -> {ledger}")  # noqa: T201
+    fidelity = result.results.fidelity
+    if fidelity is not None:
+        print(f"fidelity: overlap {fidelity.overlap:.4f}, exact {fidelity.exact:.4f} "  # noqa: T201
+              f"over {fidelity.requests:,} requests")
+    else:
+        print("fidelity: not measured (no replayed request has an impression)")  # noqa: T201
+    print(f"report: {run.report}")  # noqa: T201
+
+
+def _print_comparisons(result: Result) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from rankcast.report.text import number, p_value, relative_interval, signed, signed_share
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("variant", "metric", "baseline", "difference", "interval", "p adj.", "verdict"):
+        table.add_column(title, justify="right" if title in {"baseline", "difference", "interval", "p adj."} else "left")
+    styles = {"better": "green", "worse": "red", "equivalent": "cyan"}
+    for row in result.results.comparisons:
+        if row.segment is None:
+            shown = signed_share(row.relative) if row.relative is not None else signed(row.difference)
+            table.add_row(
+                Text(plain(row.variant)), Text(row.metric), number(row.baseline_value), shown, relative_interval(row),
+                p_value(row.p_adjusted), Text(row.verdict or "-", style=styles.get(row.verdict or "", "")))
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    console.print(table)
+
+
+def print_json(document: object) -> None:
+    """A result for programs."""
+    import json
+
+    print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))  # noqa: T201
