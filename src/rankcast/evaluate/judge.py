@@ -33,6 +33,7 @@ def judge(slates: Slates, targets: Ints, labels: Labels, items: int) -> Judged:
     place = np.searchsorted(keys[order], rows)
     place = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(len(rows), dtype=np.int64)
     hit = keys[place] == rows if len(order) else np.zeros(len(rows), dtype=bool)
+    hit[np.flatnonzero(hit)[_repeats(rows[hit])]] = False  # an item that a list shows twice is found once
     return Judged(
         n=slates.n,
         length=np.bincount(slates.target, minlength=slates.n),
@@ -42,6 +43,12 @@ def judge(slates: Slates, targets: Ints, labels: Labels, items: int) -> Judged:
         label_target=label_target,
         label_grade=labels.grade[at],
     )
+
+
+def _repeats(keys: Ints) -> Ints:
+    """Where a key stands that stood before."""
+    order = np.argsort(keys, kind="stable")
+    return order[1:][keys[order][1:] == keys[order][:-1]]
 
 
 def values(judged: Judged, metrics: Sequence[Metric], unlabelled_as_zero: bool) -> Mapping[str, Floats]:

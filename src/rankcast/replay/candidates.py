@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from rankcast.replay.builtin import Builtin, Setting
-from rankcast.replay.lists import Lists, ordered
+from rankcast.replay.builtin import Builtin, Pool, Setting
+from rankcast.replay.lists import Lists
 from rankcast.tables.asof import AsOf
 from rankcast.tables.logs import Bools, Ints, Logs, Scores
-from rankcast.tables.ragged import offsets, spans
+from rankcast.tables.ragged import members, offsets, spans
 
 SCORED, AVAILABLE, IMPRESSIONS = "scored", "available", "impressions"
 _CHUNK = 4_000_000
@@ -47,31 +48,32 @@ class Batches:
         length = np.where(found, self.scores.start[batch + 1] - self.scores.start[batch], 0)
         position, at = spans(start, length)
         lists = Lists(requests, position, self.scores.item[at], self.scores.value[at])
-        return Scored(lists, ~found, ~found & np.isin(owner, self.owners))
+        return Scored(lists, ~found, ~found & members(owner, self.owners))
 
 
-def of_builtin(builtin: Builtin, pool: tuple[Ints, Ints], requests: Ints, logs: Logs, setting: Setting) -> Scored:
-    """A builtin's candidates: all of the pool (position, item), in the builtin's order."""
-    position, item = pool
-    values = builtin.values(requests[position], item, logs, setting)
-    lists = ordered(requests, position, item, values)
+def of_builtin(
+    builtin: Builtin, pool: Callable[[], Pool], requests: Ints, logs: Logs, setting: Setting
+) -> Scored:
+    """A builtin's candidates, in its order."""
+    lists = builtin.lists(requests, pool, logs, setting)
     return Scored(lists, lists.lengths() == 0, np.zeros(len(requests), dtype=bool))
 
 
-def restrict(scored: Scored, pool: tuple[Ints, Ints], items: int) -> Scored:
+def restrict(scored: Scored, pool: Pool, items: int) -> Scored:
     """The scored items that are in the pool."""
     position, item = pool
-    kept = scored.lists.keep(np.isin(scored.lists.pairs(items), position * items + item))
+    kept = scored.lists.keep(members(scored.lists.pairs(items), position * items + item))
     return Scored(kept, kept.lengths() == 0, scored.early)
 
 
-def shown(requests: Ints, logs: Logs) -> tuple[Ints, Ints]:
-    """The pool `impressions`: (position, item) of what was shown."""
+def shown(requests: Ints, logs: Logs) -> Pool:
+    """The pool `impressions`: what was shown, an item once."""
     position, at = spans(*logs.impressions_of(requests))
-    return position, logs.impressions.item[at]
+    fresh = ~logs.impressions.repeated[at]
+    return position[fresh], logs.impressions.item[at][fresh]
 
 
-def listed(requests: Ints, table: tuple[Ints, Ints], size: int) -> tuple[Ints, Ints]:
+def listed(requests: Ints, table: Pool, size: int) -> Pool:
     """The pool of a candidates table, sorted by request; `size` is the number of request codes."""
     request, item = table
     start = offsets(request, size)
@@ -79,7 +81,7 @@ def listed(requests: Ints, table: tuple[Ints, Ints], size: int) -> tuple[Ints, I
     return position, item[at]
 
 
-def open_items(requests: Ints, logs: Logs) -> tuple[Ints, Ints]:
+def open_items(requests: Ints, logs: Logs) -> Pool:
     """The pool `available`: (position, item) of every item open at the request's time."""
     intervals = logs.intervals
     times = logs.requests.time[requests]
@@ -99,8 +101,9 @@ def open_items(requests: Ints, logs: Logs) -> tuple[Ints, Ints]:
 
 def overlaps(one: Lists, other: Lists, items: int) -> np.ndarray:
     """Jaccard overlap of two variants' candidates per request; NaN where both have none."""
+    one, other = one.distinct(), other.distinct()
     mine, theirs = one.pairs(items), other.pairs(items)
-    both = np.bincount(one.position, np.isin(mine, theirs), one.n)
+    both = np.bincount(one.position, members(mine, theirs), one.n)
     union = one.lengths() + other.lengths() - both
     return np.divide(both, union, out=np.full(one.n, np.nan), where=union > 0)
 

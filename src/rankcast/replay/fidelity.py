@@ -8,7 +8,7 @@ import numpy as np
 
 from rankcast.replay.lists import Lists
 from rankcast.tables.logs import Bools, Floats, Logs
-from rankcast.tables.ragged import place_in_group, spans
+from rankcast.tables.ragged import members, place_in_group, spans
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,16 @@ class Agreement:
 
 
 def agreement(slates: Lists, served: int, logs: Logs) -> Agreement:
-    """A = the replayed slate, B = the impressions by rank, both cut to `served`. Arrays have an entry per request."""
+    """A = the replayed slate, B = the impressions by rank, both cut to `served`; repeated items count once. Arrays have an entry per request."""
     items = len(logs.ids.items)
+    slates = slates.distinct()
     position, at = spans(*logs.impressions_of(slates.requests))
-    cut = place_in_group(position) < served
+    cut = (place_in_group(position) < served) & ~logs.impressions.repeated[at]
     position, item = position[cut], logs.impressions.item[at][cut]
     shown = np.bincount(position, minlength=slates.n)
     replayed = slates.lengths()
     ours, theirs = slates.pairs(items), position * items + item
-    common = np.bincount(slates.position, np.isin(ours, theirs), slates.n)
+    common = np.bincount(slates.position, members(ours, theirs), slates.n)
     longest = np.maximum(replayed, shown)
     overlap = np.divide(common, longest, out=np.zeros(slates.n), where=longest > 0)
     return Agreement(shown > 0, overlap, _same(slates, position, item, replayed == shown))

@@ -15,13 +15,14 @@ class Lists:
     """Rows of the lists of n requests, sorted by request and best first.
 
     `requests` (n) are request codes; `position` (rows) says to which of them a row belongs, `item` is an item code,
-    `value` the score that ordered it.
+    `value` the score that ordered it. `repeats`: an item may stand in a list twice, as only a log can show it.
     """
 
     requests: Ints
     position: Ints
     item: Ints
     value: Floats
+    repeats: bool = False
 
     @property
     def n(self) -> int:
@@ -38,7 +39,18 @@ class Lists:
 
     def keep(self, mask: Bools) -> Lists:
         """The lists without the rows where `mask` is false, in the same order."""
-        return Lists(self.requests, self.position[mask], self.item[mask], self.value[mask])
+        return Lists(self.requests, self.position[mask], self.item[mask], self.value[mask], self.repeats)
+
+    def distinct(self) -> Lists:
+        """The lists with every item once, at its best rank."""
+        if not self.repeats:
+            return self
+        keys = self.pairs(int(self.item.max(initial=0)) + 1)
+        order = np.argsort(keys, kind="stable")
+        repeats = order[1:][keys[order][1:] == keys[order][:-1]]
+        mask = np.ones(len(keys), dtype=bool)
+        mask[repeats] = False
+        return self.keep(mask)
 
     def row_requests(self) -> Ints:
         """Request code of every row."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rankcast.replay import candidates as pools
-from rankcast.replay.builtin import Builtin, Setting
+from rankcast.replay.builtin import Builtin, Pool, Setting
 from rankcast.replay.candidates import Batches, Scored
 from rankcast.replay.fidelity import Agreement, agreement
 from rankcast.replay.lists import Lists
@@ -35,7 +35,7 @@ class Service:
     """What all variants share: the logs, candidate tables by name, and what builtins may know."""
 
     logs: Logs
-    tables: Mapping[str, tuple[Ints, Ints]]
+    tables: Mapping[str, Pool]
     setting: Setting
 
 
@@ -100,18 +100,18 @@ def _score(variant: Variant, base: Scored | None, requests: Ints, service: Servi
         if variant.candidates in {pools.SCORED, pools.AVAILABLE}:
             return scored
         return pools.restrict(scored, _pool(variant.candidates, requests, service), items)
-    if variant.source.only_shown:
-        pool = pools.shown(requests, logs)
-    elif variant.candidates == pools.SCORED and base is not None:
-        pool = (base.lists.position, base.lists.item)
-    elif variant.candidates == pools.SCORED:
-        pool = pools.shown(requests, logs)
-    else:
-        pool = _pool(variant.candidates, requests, service)
+
+    def pool() -> Pool:
+        if variant.candidates == pools.SCORED and base is not None:
+            lent = base.lists.distinct()
+            return lent.position, lent.item
+        kind = pools.IMPRESSIONS if variant.candidates == pools.SCORED else variant.candidates
+        return _pool(kind, requests, service)
+
     return pools.of_builtin(variant.source, pool, requests, logs, service.setting)
 
 
-def _pool(kind: str, requests: Ints, service: Service) -> tuple[Ints, Ints]:
+def _pool(kind: str, requests: Ints, service: Service) -> Pool:
     if kind == pools.IMPRESSIONS:
         return pools.shown(requests, service.logs)
     if kind == pools.AVAILABLE:

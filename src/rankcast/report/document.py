@@ -62,6 +62,20 @@ class Report:
         decided = list(self.result.decision)
         return sorted(rows, key=lambda row: (row.variant not in decided, order[self.role(row.metric)]))
 
+    @property
+    def drawn(self) -> list[ComparisonRow]:
+        """The comparisons that are drawn: of decided variants, or of references where there is nothing to decide."""
+        return self.only_drawn(self.overall)
+
+    @property
+    def references(self) -> list[ComparisonRow]:
+        """The comparisons of references, where there is something to decide."""
+        return [row for row in self.overall if row not in self.drawn]
+
+    def only_drawn(self, rows: list[ComparisonRow]) -> list[ComparisonRow]:
+        """The rows of decided variants; all where there is nothing to decide."""
+        return [row for row in rows if row.variant in self.result.decision or not self.result.decision]
+
     def role(self, metric: str) -> str:
         """What a metric is for in this study."""
         metrics = self.study["metrics"]

@@ -35,13 +35,12 @@ def signed_share(value: float | None) -> str:
     """
     if value is None:
         return "–"
-    text = f"{value * 100:+.2f} %"
-    return text.replace("-", "−")
+    return "0 %" if value == 0 else f"{value * 100:+.2f} %".replace("-", "−")
 
 
 def signed(value: float | None) -> str:
     """A difference."""
-    return "–" if value is None else f"{value:+.4f}".replace("-", "−")
+    return "–" if value is None else "0" if value == 0 else f"{value:+.4f}".replace("-", "−")
 
 
 def p_value(value: float | None) -> str:

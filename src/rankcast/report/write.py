@@ -39,6 +39,7 @@ def html(report: Report) -> str:
 
 def _helpers() -> dict[str, Any]:
     return {
+        "roles": {"primary": "primary", "guardrails": "guardrail", "exploration": "also"},
         "number": text.number, "share": text.share, "signed": text.signed, "signed_share": text.signed_share,
         "p_value": text.p_value, "relative_interval": text.relative_interval, "segment_name": text.segment_name, "cell": _cell,
     }

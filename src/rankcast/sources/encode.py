@@ -149,15 +149,16 @@ def _intervals(frame: pl.DataFrame | None, encoder: Encoder) -> Intervals:
 def _impressions(frame: pl.DataFrame | None, encoders: Encoders) -> Impressions:
     size = len(encoders.requests.ids)
     if frame is None:
-        return Impressions(*(np.zeros(0, dtype=np.int64),) * 3, np.zeros(size + 1, dtype=np.int64))
+        nothing = np.zeros(0, dtype=np.int64)
+        return Impressions(nothing, nothing, nothing, nothing.astype(bool), np.zeros(size + 1, dtype=np.int64))
     table = pl.DataFrame({
         "request": encoders.requests.codes(frame[c.REQUEST_ID]),
         "item": encoders.items.codes(frame[c.ITEM_ID]),
         "rank": frame[c.RANK].to_numpy(),
     }).filter(pl.col("request") >= 0).sort("request", "rank", "item")
-    table = table.unique(["request", "item"], keep="first", maintain_order=True)
+    repeated = ~table.select(pl.struct("request", "item").is_first_distinct()).to_series().to_numpy()
     request = table["request"].to_numpy()
-    return Impressions(request, table["item"].to_numpy(), table["rank"].to_numpy(), offsets(request, size))
+    return Impressions(request, table["item"].to_numpy(), table["rank"].to_numpy(), repeated, offsets(request, size))
 
 
 def _events(frame: pl.DataFrame | None, encoders: Encoders) -> Events:

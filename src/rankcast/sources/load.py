@@ -188,9 +188,8 @@ def _counts(
     if "impressions" in frames:
         raw = len(frames["impressions"])
         strangers = raw - int(frames["impressions"][c.REQUEST_ID].is_in(logs.ids.requests.implode()).sum())
-        repeated = raw - strangers - len(logs.impressions.item)
         counts.append(Count(table="impressions", what="of a request that is not in requests", count=strangers, of=raw))
-        counts.append(Count(table="impressions", what="of an item that the request showed already", count=repeated, of=raw))
+        count("impressions", "of an item that the request showed already", logs.impressions.repeated)
         if known is not None:
             count("impressions", "of an item that is not in items", ~known[logs.impressions.item])
     if "items" in frames and "availability" in frames:

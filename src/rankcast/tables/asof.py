@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rankcast.tables.ragged import members
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -56,7 +58,7 @@ class AsOf:
         base = self._base(groups)
         first = np.searchsorted(self.keys, base + np.searchsorted(self.known_times, after, side="right"), side="right")
         last = np.searchsorted(self.keys, base + np.searchsorted(self.known_times, until, side="right"), side="right")
-        known = np.isin(groups, self.known_groups)
+        known = members(groups, self.known_groups)
         return first, np.where(known, last - first, 0)
 
     def _base(self, groups: Ints) -> Ints:
@@ -68,7 +70,7 @@ class AsOf:
             return np.full(len(groups), -1, dtype=np.int64)
         base = self._base(groups)
         at = np.searchsorted(self.keys, base + time_codes, side="right") - 1
-        found = (at >= 0) & np.isin(groups, self.known_groups)
+        found = (at >= 0) & members(groups, self.known_groups)
         at = np.maximum(at, 0)
         found &= self.keys[at] > base
         return np.where(found, self.order[at], -1)

@@ -58,11 +58,14 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Impressions:
-    """What was shown, sorted by request and rank, an item once per request; `start` as in `Intervals`, by request."""
+    """What was shown, sorted by request, rank and item; `start` as in `Intervals`, by request. `repeated` marks a row whose
+    item the request shows already at a better rank.
+    """
 
     request: Ints
     item: Ints
     rank: Ints
+    repeated: Bools
     start: Ints
 
 

@@ -50,3 +50,18 @@ def sum_by(groups: Ints, values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]
     [4.0, 0.0, 2.0]
     """
     return np.bincount(groups, values, size).astype(np.float64, copy=False)  # without rows bincount answers integers
+
+
+def members(values: Ints, of: Ints) -> npt.NDArray[np.bool_]:
+    """Which values occur in `of`. Much faster than `numpy.isin` where the values come roughly in order.
+
+    >>> members(np.array([1, 2, 5]), np.array([5, 1])).tolist()
+    [True, False, True]
+    """
+    if not len(of):
+        return np.zeros(len(values), dtype=bool)
+    known = np.sort(of)
+    at = np.searchsorted(known, values)
+    at[at == len(known)] = 0
+    found: npt.NDArray[np.bool_] = known[at] == values
+    return found

@@ -7,19 +7,18 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from rankcast.replay.builtin import Setting
+from rankcast.replay.builtin import Scoring, Setting
 from rankcast.tables.duration import Duration
 from rankcast.tables.logs import Floats, Ints, Logs
 
 
-class Popular:
+class Popular(Scoring):
     """Scores an item by its number of graded events before the request's day (midnight in the service's zone), unweighted;
     with `within`, only those in [midnight - within, midnight).
     """
 
     name: ClassVar[str] = "popular"
     takes_within: ClassVar[bool] = True
-    only_shown: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"events"})
 
     def __init__(self, within: Duration | None) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from rankcast.replay.builtin import Setting
+from rankcast.replay.builtin import Scoring, Setting
 from rankcast.tables.duration import Duration
 from rankcast.tables.logs import Floats, Ints, Logs
 
 _U64 = npt.NDArray[np.uint64]
 
 
-class Random:
+class Random(Scoring):
     """Scores an item by a pseudo-random number in [0, 1) that depends on the seed, the request's id and the item's id only.
 
     So the order of rows, other candidates and shards change nothing.
@@ -24,7 +24,6 @@ class Random:
 
     name: ClassVar[str] = "random"
     takes_within: ClassVar[bool] = False
-    only_shown: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, within: Duration | None) -> None:

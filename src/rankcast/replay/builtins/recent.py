@@ -6,17 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.replay.builtin import Setting
+from rankcast.replay.builtin import Scoring, Setting
 from rankcast.tables.duration import Duration
 from rankcast.tables.logs import Floats, Ints, Logs
 
 
-class Recent:
+class Recent(Scoring):
     """Scores an item by when it first opened; items that never opened come last."""
 
     name: ClassVar[str] = "recent"
     takes_within: ClassVar[bool] = False
-    only_shown: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"availability"})
 
     def __init__(self, within: Duration | None) -> None:
