@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import oracle
-
 import rankcast
 
 Row = dict[str, Any]
@@ -21,7 +20,9 @@ def differences(study: Path, out: Path) -> list[str]:
     results = document["results"]
     found: list[str] = []
     found += _rows("targets", _keyed(expected["targets"], "step"), _keyed(results["targets"], "step"), {"reason"})
-    found += _rows("steps", _keyed(expected["steps"], "variant", "step"), _keyed(results["steps"], "variant", "step"), set())
+    found += _rows(
+        "steps", _keyed(expected["steps"], "variant", "step"), _keyed(results["steps"], "variant", "step"), set()
+    )
     found += _rows("fidelity", {"": expected["fidelity"] or {}}, {"": results["fidelity"] or {}}, set())
     metric = ("variant", "metric", "segment")
     per_variant = {"low", "high", "p", "minimum_detectable", "wins", "ties", "losses", "verdict", "p_adjusted"}

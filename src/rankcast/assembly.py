@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +57,10 @@ def inputs_of(plan: Plan) -> Inputs:
     }
     scores = {
         variant.name: _source(
-            plan, variant.spec.scores, f"variants.{variant.name}.scores", plan.study_file, plan.study_folder)
-        for variant in plan.variants if variant.spec.scores is not None
+            plan, variant.spec.scores, f"variants.{variant.name}.scores", plan.study_file, plan.study_folder
+        )
+        for variant in plan.variants
+        if variant.spec.scores is not None
     }
     candidates = {}
     for variant in plan.variants:
@@ -93,7 +94,9 @@ def private_text(plan: Plan) -> str:
     sources = [*inputs.tables.values(), *inputs.scores.values(), *inputs.candidates.values()]
     wheres = [plan.service.targets.where]
     wheres += [one.argument for variant in plan.variants for one in variant.steps if isinstance(one.argument, str)]
-    return json.dumps([source.sql for source in sources] + [where and plan.environment.expand(where) for where in wheres])
+    return json.dumps(
+        [source.sql for source in sources] + [where and plan.environment.expand(where) for where in wheres]
+    )
 
 
 def column_problems(plan: Plan, logs: Logs) -> list[Problem]:
@@ -102,8 +105,12 @@ def column_problems(plan: Plan, logs: Logs) -> list[Problem]:
     wanted: list[tuple[str, str, str]] = []
     for variant in plan.variants:
         own = variant.spec.steps is not None
-        file, key = (plan.study_file, f"variants.{variant.name}.steps") if own else (plan.service_file, "production.steps")
-        wanted += [(file, f"{key}[{at}]", need) for at, one in enumerate(variant.steps) for need in sorted(one.step.needs())]
+        file, key = (
+            (plan.study_file, f"variants.{variant.name}.steps") if own else (plan.service_file, "production.steps")
+        )
+        wanted += [
+            (file, f"{key}[{at}]", need) for at, one in enumerate(variant.steps) for need in sorted(one.step.needs())
+        ]
     if plan.where is not None:
         wanted += [(plan.service_file, "targets.where", need) for need in sorted(plan.where.needs())]
     if "." in plan.service.targets.average:
@@ -113,10 +120,17 @@ def column_problems(plan: Plan, logs: Logs) -> list[Problem]:
     for file, key, need in dict.fromkeys(wanted):
         scope, dot, name = need.partition(".")
         if dot and name not in frames[scope].columns:
-            place = tuple(int(part) if part.isdigit() else part for part in key.replace("[", ".").replace("]", "").split("."))
-            problems.append(Problem(
-                f"no column `{name}` in the table of {scope}s{nearest(name, frames[scope].columns)}",
-                file, plan.line(file, *place), key))
+            place: tuple[str | int, ...] = tuple(
+                int(part) if part.isdigit() else part for part in key.replace("[", ".").replace("]", "").split(".")
+            )
+            problems.append(
+                Problem(
+                    f"no column `{name}` in the table of {scope}s{nearest(name, frames[scope].columns)}",
+                    file,
+                    plan.line(file, *place),
+                    key,
+                )
+            )
     return problems
 
 
@@ -141,13 +155,15 @@ def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
                 raise DataError(f"reads `score`, but variants.{planned.name}.scores has only `rank`")
             filters.append(one.step.bind(loaded.logs))
         except RankcastError as error:
-            place = (*key.split("."), at)
             raise DataError(
-                Problem(problem.message, file, plan.line(file, *place), f"{key}[{at}]") for problem in error.problems
+                Problem(problem.message, file, plan.line(file, *key.split("."), at), f"{key}[{at}]")
+                for problem in error.problems
             ) from error
     candidates = planned.candidates
     if isinstance(candidates, Table):
-        candidates = f"variants.{planned.name}.candidates" if planned.spec.candidates is not None else "production.candidates"
+        candidates = (
+            f"variants.{planned.name}.candidates" if planned.spec.candidates is not None else "production.candidates"
+        )
     return Variant(
         name=planned.name,
         source=planned.builtin if planned.builtin is not None else Batches.of(loaded.scores[planned.name]),
@@ -169,10 +185,16 @@ def target_rule(plan: Plan, logs: Logs, known_until: int | None) -> Rule:
     admitted = np.ones(len(logs.requests.time), dtype=bool)
     if plan.where is not None:
         admitted = plan.where.evaluate(
-            lambda scope, name: _request_column(logs, scope, name, np.arange(len(admitted))), len(admitted))
+            lambda scope, name: _request_column(logs, scope, name, np.arange(len(admitted))), len(admitted)
+        )
     return Rule(
-        start=plan.instant(plan.study.period.from_), end=plan.instant(plan.study.period.to), admitted=admitted,
-        horizon=plan.service.labels.horizon, known_until=known_until, without_labels=plan.service.targets.without_labels)
+        start=plan.instant(plan.study.period.from_),
+        end=plan.instant(plan.study.period.to),
+        admitted=admitted,
+        horizon=plan.service.labels.horizon,
+        known_until=known_until,
+        without_labels=plan.service.targets.without_labels,
+    )
 
 
 def weight_groups(plan: Plan, logs: Logs, targets: Ints) -> Ints | None:
@@ -193,14 +215,26 @@ def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Co
         scope, _, column = name.partition(".")
         values = _request_column(logs, scope, column, targets)
         if values.dtype.is_nested():
-            raise DataError(Problem(f"`{name}` holds {values.dtype}; expected one value a request", plan.study_file,
-                                    plan.line(plan.study_file, "segments"), "segments"))
+            raise DataError(
+                Problem(
+                    f"`{name}` holds {values.dtype}; expected one value a request",
+                    plan.study_file,
+                    plan.line(plan.study_file, "segments"),
+                    "segments",
+                )
+            )
         codes = group_codes(values)
         present, first, sizes = np.unique(codes, return_index=True, return_counts=True)
         kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SEGMENTS])
         if len(present) > MOST_SEGMENTS:
-            counts.append(Count(table="segments", what=f"values of {name} beyond the {MOST_SEGMENTS} most frequent",
-                                count=len(present) - MOST_SEGMENTS, of=len(present)))
+            counts.append(
+                Count(
+                    table="segments",
+                    what=f"values of {name} beyond the {MOST_SEGMENTS} most frequent",
+                    count=len(present) - MOST_SEGMENTS,
+                    of=len(present),
+                )
+            )
         for at in sorted(kept, key=lambda at: (present[at] < 0, present[at])):
             value = _plain(values[int(first[at])])
             parts.append(Part(Segment(column=name, value=value), codes == present[at]))

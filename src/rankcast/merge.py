@@ -44,8 +44,15 @@ def step_rows(done: Sequence[Outcome]) -> tuple[StepRow, ...]:
         for outcome in done[1:]:
             totals = [one.plus(two) for one, two in zip(totals, outcome.replays[variant].counts, strict=True)]
         rows += [
-            StepRow(variant=variant, step=total.step, in_=total.items_in, removed=total.removed, requests=total.requests,
-                    emptied=total.emptied, unknown=total.unknown)
+            StepRow(
+                variant=variant,
+                step=total.step,
+                in_=total.items_in,
+                removed=total.removed,
+                requests=total.requests,
+                emptied=total.emptied,
+                unknown=total.unknown,
+            )
             for total in totals
         ]
     return tuple(rows)
@@ -60,16 +67,18 @@ def variant_rows(done: Sequence[Outcome]) -> tuple[VariantRow, ...]:
         tied = sum(replay.tied for replay in replays)
         overlap = _by_request(done, [replay.overlap for replay in replays])
         overlap = overlap[~np.isnan(overlap)]
-        rows.append(VariantRow(
-            variant=variant,
-            requests=sum(len(outcome.requests) for outcome in done),
-            without_scores=int(sum(replay.without.sum() for replay in replays)),
-            before_any_batch=int(sum(replay.early.sum() for replay in replays)),
-            empty_slates=sum(replay.empty for replay in replays),
-            candidates=candidates,
-            tied_share=tied / candidates if candidates else None,
-            candidate_overlap=float(overlap.mean()) if len(overlap) else None,
-        ))
+        rows.append(
+            VariantRow(
+                variant=variant,
+                requests=sum(len(outcome.requests) for outcome in done),
+                without_scores=int(sum(replay.without.sum() for replay in replays)),
+                before_any_batch=int(sum(replay.early.sum() for replay in replays)),
+                empty_slates=sum(replay.empty for replay in replays),
+                candidates=candidates,
+                tied_share=tied / candidates if candidates else None,
+                candidate_overlap=float(overlap.mean()) if len(overlap) else None,
+            )
+        )
     return tuple(rows)
 
 
@@ -81,15 +90,19 @@ def fidelity(baseline: str, done: Sequence[Outcome]) -> Fidelity | None:
         return None
     overlap = _by_request(done, [one.overlap for one in agreements])[measured]
     exact = _by_request(done, [one.exact for one in agreements])[measured]
-    return Fidelity(variant=baseline, requests=int(measured.sum()), overlap=float(overlap.mean()), exact=float(exact.mean()))
+    return Fidelity(
+        variant=baseline, requests=int(measured.sum()), overlap=float(overlap.mean()), exact=float(exact.mean())
+    )
 
 
 def invalid(measured: Fidelity | None, at_least: float) -> str | None:
     """Why nothing may be concluded, when the replayed baseline is not what users saw."""
     if measured is None or measured.overlap is None or measured.overlap >= at_least:
         return None
-    return (f"fidelity {measured.overlap:.3f} is below {at_least:g}: the replayed baseline is not what users saw, so neither "
-            "is the replay of a variant")
+    return (
+        f"fidelity {measured.overlap:.3f} is below {at_least:g}: the replayed baseline is not what users saw, so neither "
+        "is the replay of a variant"
+    )
 
 
 def label_counts(outcomes: Outcomes) -> list[Count]:
@@ -99,8 +112,15 @@ def label_counts(outcomes: Outcomes) -> list[Count]:
     lost = sorted(set(reasons) - {COUNTED})
     counted = len(np.unique(outcomes.event[outcomes.request >= 0]))
     counts = [Count(table="labels", what="graded events that count for a request", count=counted, of=events)]
-    return counts + [Count(table="labels", what=f"graded events with {reason}" if reason.startswith("no ") else
-                           f"graded events {reason}", count=reasons.count(reason), of=events) for reason in lost]
+    return counts + [
+        Count(
+            table="labels",
+            what=f"graded events with {reason}" if reason.startswith("no ") else f"graded events {reason}",
+            count=reasons.count(reason),
+            of=events,
+        )
+        for reason in lost
+    ]
 
 
 def values_table(plan: Plan, work: Work, done: Sequence[Outcome], population: Population) -> Merged:
@@ -112,12 +132,15 @@ def values_table(plan: Plan, work: Work, done: Sequence[Outcome], population: Po
         baseline=plan.study.baseline,
         variants=tuple(variant.name for variant in plan.variants),
         decided=frozenset(
-            variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline),
+            variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline
+        ),
         user=logs.requests.user[targets],
         weight=weights(assembly.weight_groups(plan, logs, targets), len(targets)),
         parts=tuple(parts),
-        metrics=tuple(_column(planned, work, done, order, [
-            _available(plan, logs, targets[part.mask]) for part in parts]) for planned in plan.metrics),
+        metrics=tuple(
+            _column(planned, work, done, order, [_available(plan, logs, targets[part.mask]) for part in parts])
+            for planned in plan.metrics
+        ),
     )
     return Merged(table, tuple(counts))
 
@@ -134,7 +157,8 @@ def _column(
         return MetricColumn(name, planned.family, metric.higher_is_better, columns)
     targets = np.flatnonzero(work.is_target)
     shown = {
-        variant.name: _shown(metric, [outcome.shown[variant.name] for outcome in done], targets) for variant in work.variants
+        variant.name: _shown(metric, [outcome.shown[variant.name] for outcome in done], targets)
+        for variant in work.variants
     }
     return MetricColumn(name, planned.family, metric.higher_is_better, None, shown, dict(enumerate(available)))
 
@@ -183,14 +207,16 @@ def labels_frame(outcomes: Outcomes, logs: Logs) -> pl.DataFrame:
     kinds = pl.Series(list(events.kinds), dtype=pl.String)
     request = pl.Series(np.where(outcomes.request >= 0, outcomes.request, 0))
     known = pl.Series(outcomes.request >= 0)
-    frame = pl.DataFrame({
-        c.EVENT: kinds.gather(events.kind[outcomes.event]),
-        c.USER_ID: logs.ids.users.gather(events.user[outcomes.event]),
-        c.ITEM_ID: logs.ids.items.gather(events.item[outcomes.event]),
-        c.TIMESTAMP: pl.Series(events.time[outcomes.event]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
-        c.REQUEST_ID: logs.ids.requests.gather(request),
-        c.GRADE: outcomes.grade,
-        "reason": outcomes.reasons(),
-        "known": known,
-    })
+    frame = pl.DataFrame(
+        {
+            c.EVENT: kinds.gather(events.kind[outcomes.event]),
+            c.USER_ID: logs.ids.users.gather(events.user[outcomes.event]),
+            c.ITEM_ID: logs.ids.items.gather(events.item[outcomes.event]),
+            c.TIMESTAMP: pl.Series(events.time[outcomes.event]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+            c.REQUEST_ID: logs.ids.requests.gather(request),
+            c.GRADE: outcomes.grade,
+            "reason": outcomes.reasons(),
+            "known": known,
+        }
+    )
     return frame.with_columns(pl.when("known").then(c.REQUEST_ID).alias(c.REQUEST_ID)).drop("known")

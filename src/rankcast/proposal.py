@@ -66,13 +66,16 @@ class Proposal:
     def document(self) -> dict[str, Any]:
         """As plain values."""
         found = [*self.tables.values(), *self.scores.values()]
-        return {"found": [{"table": one.table, "path": one.path, "columns": dict(one.columns)} for one in found],
-                "unknown": list(self.unknown)}
+        return {
+            "found": [{"table": one.table, "path": one.path, "columns": dict(one.columns)} for one in found],
+            "unknown": list(self.unknown),
+        }
 
     def lines(self) -> list[str]:
         """What was found, for people."""
         lines = [
-            f"{one.path}: {one.table}" + (f" ({', '.join(f'{a} <- {b}' for a, b in one.columns.items())})" if one.columns else "")
+            f"{one.path}: {one.table}"
+            + (f" ({', '.join(f'{a} <- {b}' for a, b in one.columns.items())})" if one.columns else "")
             for one in [*self.tables.values(), *self.scores.values()]
         ]
         return lines + [f"{path}: not recognised; left out" for path in self.unknown]
@@ -98,8 +101,10 @@ def propose(folder: Path) -> Proposal:
             tables[found.table] = found
     if "requests" not in tables:
         seen = "; ".join(f"{path} ({', '.join(header[:8])})" for path, _, header in groups[:5])
-        raise RunError(f"{folder}: no file looks like requests (request_id, user_id, timestamp); found {seen}. "
-                       "Shape one with `sql` in a service.yaml of your own: see the guide, `Your own logs`")
+        raise RunError(
+            f"{folder}: no file looks like requests (request_id, user_id, timestamp); found {seen}. "
+            "Shape one with `sql` in a service.yaml of your own: see the guide, `Your own logs`"
+        )
     return Proposal(tables, scores, tuple(unknown))
 
 
@@ -120,8 +125,13 @@ def write(folder: Path, proposal: Proposal, schemas: Mapping[str, str]) -> list[
 
 def _groups(folder: Path) -> list[tuple[str, tuple[Path, ...], list[str]]]:
     """Data files; those of one folder, format and header are one table behind a glob."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and files.format_of(path)
-                   and not any(part.startswith(".") or part == "runs" for part in path.relative_to(folder).parts))
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and files.format_of(path)
+        and not any(part.startswith(".") or part == "runs" for part in path.relative_to(folder).parts)
+    )
     grouped: dict[tuple[Path, str, tuple[str, ...]], list[Path]] = {}
     for path in found[:_MOST_FILES]:
         try:
@@ -182,8 +192,11 @@ def _service_text(folder: Path, proposal: Proposal) -> str:
         "timezone: UTC                    # CHECK: the zone of time stamps that carry none",
         "",
         "tables:",
-        *(f"  {name + ':':<14}{_table_text(tables[name], '')}" for name in
-          ("requests", "items", "availability", "impressions", "events", "users") if name in tables),
+        *(
+            f"  {name + ':':<14}{_table_text(tables[name], '')}"
+            for name in ("requests", "items", "availability", "impressions", "events", "users")
+            if name in tables
+        ),
         "",
         "production:                      # CHECK: what stands between a score and the user's eye, in production's own order",
         f"  candidates: {'scored' if proposal.scores else 'impressions'}",
@@ -209,25 +222,29 @@ def _study_text(proposal: Proposal) -> str:
     names = sorted(proposal.scores, key=lambda name: ("prod" not in name.lower(), name))
     variants = [f"  {_quoted(name) + ':':<14}{{scores: {_table_text(proposal.scores[name], '../')}}}" for name in names]
     if not names:
-        variants.append("  logged:       {builtin: logged}      # no score file was found: the lists as they were shown")
+        variants.append(
+            "  logged:       {builtin: logged}      # no score file was found: the lists as they were shown"
+        )
     if "events" in proposal.tables:
         variants.append("  popular:      {builtin: popular, within: 28d}")
-    return "\n".join([
-        "# yaml-language-server: $schema=../schema/study.json",
-        "rankcast: 1",
-        "study: first",
-        "service: ../service.yaml",
-        "why: |",
-        "  A first look: is production replayed faithfully, and what does it score?",
-        f"period: {{from: {start}, to: {end}}}   # CHECK: half-open; the horizon must have passed",
-        "variants:",
-        *variants,
-        f"baseline: {_quoted(names[0] if names else 'logged')}           # CHECK: what users get today",
-        "metrics:",
-        "  primary: dcg@10",
-        "  also: [ndcg@10, recall@10, hit@10, list_length]",
-        "",
-    ])
+    return "\n".join(
+        [
+            "# yaml-language-server: $schema=../schema/study.json",
+            "rankcast: 1",
+            "study: first",
+            "service: ../service.yaml",
+            "why: |",
+            "  A first look: is production replayed faithfully, and what does it score?",
+            f"period: {{from: {start}, to: {end}}}   # CHECK: half-open; the horizon must have passed",
+            "variants:",
+            *variants,
+            f"baseline: {_quoted(names[0] if names else 'logged')}           # CHECK: what users get today",
+            "metrics:",
+            "  primary: dcg@10",
+            "  also: [ndcg@10, recall@10, hit@10, list_length]",
+            "",
+        ]
+    )
 
 
 def _table_text(found: Found, prefix: str) -> str:
@@ -238,7 +255,12 @@ def _table_text(found: Found, prefix: str) -> str:
 def _quoted(text: str) -> str:
     """Text as a YAML value that means itself."""
     plain = text.replace("_", "").replace("-", "").replace("/", "").replace(".", "")
-    if plain.isalnum() and plain.isascii() and not plain.isdigit() and text.lower() not in {"yes", "no", "on", "off", "true", "false", "null"}:
+    if (
+        plain.isalnum()
+        and plain.isascii()
+        and not plain.isdigit()
+        and text.lower() not in {"yes", "no", "on", "off", "true", "false", "null"}
+    ):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

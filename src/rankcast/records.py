@@ -58,7 +58,9 @@ class StepRow(Record):
     removed: int
     requests: int
     emptied: int
-    unknown: int | None = Field(default=None, description="step `available`: removed items without any availability row")
+    unknown: int | None = Field(
+        default=None, description="step `available`: removed items without any availability row"
+    )
 
 
 class VariantRow(Record):

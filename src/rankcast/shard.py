@@ -66,7 +66,8 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
     for name, replay in replays.items():
         rows = mask[replay.slates.position]
         slates = Slates(
-            len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows])
+            len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows]
+        )
         judged_values[name] = values(judge(slates, targets, work.labels, items), work.metrics, work.unlabelled_as_zero)
         if any(isinstance(metric, Coverage) for metric in work.metrics):
             shown[name] = ShownRows(targets[slates.target], slates.item, slates.rank)
@@ -77,16 +78,18 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
 def _slate_rows(variant: str, slates: Lists, work: Work) -> pl.DataFrame:
     logs = work.service.logs
     requests = slates.row_requests()
-    return pl.DataFrame({
-        c.VARIANT: pl.repeat(variant, len(requests), eager=True),
-        c.REQUEST_ID: logs.ids.requests.gather(requests),
-        c.USER_ID: logs.ids.users.gather(logs.requests.user[requests]),
-        c.RANK: slates.ranks(),
-        c.ITEM_ID: logs.ids.items.gather(slates.item),
-        c.SCORE: slates.value,
-        c.GRADE: pl.Series(_grades(slates, work.labels, logs), nan_to_null=True),
-        TARGET: work.is_target[requests],
-    })
+    return pl.DataFrame(
+        {
+            c.VARIANT: pl.repeat(variant, len(requests), eager=True),
+            c.REQUEST_ID: logs.ids.requests.gather(requests),
+            c.USER_ID: logs.ids.users.gather(logs.requests.user[requests]),
+            c.RANK: slates.ranks(),
+            c.ITEM_ID: logs.ids.items.gather(slates.item),
+            c.SCORE: slates.value,
+            c.GRADE: pl.Series(_grades(slates, work.labels, logs), nan_to_null=True),
+            TARGET: work.is_target[requests],
+        }
+    )
 
 
 def _grades(slates: Lists, labels: Labels, logs: Logs) -> Floats:

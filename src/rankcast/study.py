@@ -39,7 +39,6 @@ from rankcast.runs.identity import run_id
 from rankcast.runs.manifest import manifest, peak_memory_mb
 from rankcast.shard import Outcome, Work, evaluate_shard
 from rankcast.sources.load import Loaded, check_headers, load
-from rankcast.tables.logs import Logs
 
 SHARD_ROWS = 4_000_000  # candidate rows of one shard, about
 OUT = Path("runs")
@@ -107,8 +106,9 @@ class _Experiment:
         table = merge.values_table(self.plan, work, done, population)
         metrics, comparisons = self.clock.time("compare", lambda: compare(table.values, self._terms()))
         fidelity = merge.fidelity(self.plan.study.baseline, done)
-        findings = check_all(Evidence(
-            self.plan, int(logs.requests.time[population.replayed].min()), fidelity, has_run=True))
+        findings = check_all(
+            Evidence(self.plan, int(logs.requests.time[population.replayed].min()), fidelity, has_run=True)
+        )
         results = Results(
             counts=(*self.loaded.counts, *merge.label_counts(outcomes), *table.counts),
             targets=population.ledger,
@@ -118,9 +118,12 @@ class _Experiment:
             metrics=metrics,
             comparisons=comparisons,
         )
-        decision = decide(table.values, comparisons, merge.invalid(fidelity, self.plan.study.fidelity.at_least), findings)
+        decision = decide(
+            table.values, comparisons, merge.invalid(fidelity, self.plan.study.fidelity.at_least), findings
+        )
         result = Result(
-            study=self.plan.study.study, run=self.identity, decision=decision, results=results, findings=findings)
+            study=self.plan.study.study, run=self.identity, decision=decision, results=results, findings=findings
+        )
         self.clock.time("report", lambda: self._write(result, table.values, outcomes, population))
 
     def _label(self) -> tuple[Outcomes, Labels, Population]:
@@ -150,8 +153,10 @@ class _Experiment:
 
     def _replay(self, work: Work, population: Population) -> list[Outcome]:
         parts = shards.split(
-            population.replayed, self.loaded.logs.requests.user[population.replayed],
-            _requests_per_shard(work, len(population.replayed)))
+            population.replayed,
+            self.loaded.logs.requests.user[population.replayed],
+            _requests_per_shard(work, len(population.replayed)),
+        )
         (self.folder / "slates").mkdir()
         done = []
         outcomes = local.run(partial(evaluate_shard, work), parts)
@@ -172,8 +177,14 @@ class _Experiment:
         merge.labels_frame(outcomes, logs).write_parquet(self.folder / "labels" / "labels.parquet")
         runs.write_json(self.folder / "result.json", result.document())
         made = manifest(
-            self.plan.study.study, self.plan.document(), self.plan.study.seed, self.loaded.fingerprints,
-            self.clock.stages, self.clock.started, self.plan.study_folder)
+            self.plan.study.study,
+            self.plan.document(),
+            self.plan.study.seed,
+            self.loaded.fingerprints,
+            self.clock.stages,
+            self.clock.started,
+            self.plan.study_folder,
+        )
         runs.write_json(self.folder / "manifest.json", made)
         slates = pl.scan_parquet(self.folder / "slates" / "*.parquet")
         sample = sample_slates(slates, self.plan.study.baseline, [v.name for v in self.plan.variants], logs.items.frame)
@@ -192,7 +203,8 @@ class _Clock:
         begun = perf_counter()
         outcome = work()
         self.stages.append(
-            {"stage": stage, "seconds": round(perf_counter() - begun, 3), "peak_memory_mb": peak_memory_mb()})
+            {"stage": stage, "seconds": round(perf_counter() - begun, 3), "peak_memory_mb": peak_memory_mb()}
+        )
         self.progress.note(stage, f"done in {perf_counter() - begun:.1f} s")
         return outcome
 
@@ -212,8 +224,10 @@ def _requests_per_shard(work: Work, requests: int) -> int:
 
 def _nobody(planned: Plan, population: Population) -> str:
     steps: Sequence[str] = [f"{row.step}: {row.out:,} of {row.in_:,}" for row in population.ledger[:2]]
-    return (f"no request is left to replay ({'; '.join(steps)}); the period is {planned.study.period.from_} to "
-            f"{planned.study.period.to}, in {planned.service.timezone} where a time names no zone")
+    return (
+        f"no request is left to replay ({'; '.join(steps)}); the period is {planned.study.period.from_} to "
+        f"{planned.study.period.to}, in {planned.service.timezone} where a time names no zone"
+    )
 
 
 def metric(text: str) -> Any:

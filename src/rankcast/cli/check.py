@@ -16,8 +16,13 @@ NAME, NEEDS_ARGUMENTS = "check", True
 @guarded
 def command(
     study: Annotated[Path, typer.Argument(help="study.yaml", show_default=False)],
-    without_data: Annotated[bool, typer.Option(
-        "--without-data", help="Look at the two files only: no data file and no environment variable needs to be here.")] = False,
+    without_data: Annotated[
+        bool,
+        typer.Option(
+            "--without-data",
+            help="Look at the two files only: no data file and no environment variable needs to be here.",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome for programs.")] = False,
 ) -> None:
     """Check a study without running it: executes nothing of the study, opens no network, reads no rows."""
@@ -27,11 +32,13 @@ def command(
     fired = [finding for finding in findings if finding.status == "fired"]
     errors = [finding for finding in fired if finding.severity == "error"]
     if json:
-        print_json({"study": plan.study.study, "errors": [], "findings": [one.model_dump(mode="json") for one in findings]})
+        print_json(
+            {"study": plan.study.study, "errors": [], "findings": [one.model_dump(mode="json") for one in findings]}
+        )
     else:
         for finding in findings:
             if finding.status != "passed":
-                print(f"{finding.rule} {finding.name}: {finding.status}: {plain(finding.evidence)}. {finding.remedy}")  # noqa: T201
+                print(f"{finding.rule} {finding.name}: {finding.status}: {plain(finding.evidence)}. {finding.remedy}")
         looked = "the two files" if without_data else "the two files, and the columns of the data"
-        print(f"{plan.study.study}: {'not fit to run' if errors else 'fine'} ({looked})")  # noqa: T201
+        print(f"{plan.study.study}: {'not fit to run' if errors else 'fine'} ({looked})")
     raise typer.Exit(5 if errors else 0)

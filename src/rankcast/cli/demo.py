@@ -16,7 +16,9 @@ NAME, NEEDS_ARGUMENTS = "demo", False
 @guarded
 def command(
     folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("rankcast-demo"),
-    requests: Annotated[int, typer.Option(min=100, max=1_000_000, help="How many requests the job board sees.")] = 50_000,
+    requests: Annotated[
+        int, typer.Option(min=100, max=1_000_000, help="How many requests the job board sees.")
+    ] = 50_000,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another job board.")] = 7,
     json: Annotated[bool, typer.Option("--json", help="Print the story's figures for programs.")] = False,
 ) -> None:
@@ -27,13 +29,16 @@ def command(
     progress = TerminalProgress()
     board = write_demo(folder, requests, seed, schema_files())
     progress.note("simulate", f"{board.requests.height:,} requests of {board.users.height:,} users in {folder}")
-    done = {variant: run(folder / "studies" / f"{study}.yaml", folder / "runs", progress) for variant, study in STUDIES.items()}
-    story = [online_story(board, variant, one.result) for variant, one in done.items()]
+    done = {
+        variant: run(folder / "studies" / f"{study}.yaml", folder / "runs", progress)
+        for variant, study in STUDIES.items()
+    }
+    stories = [online_story(board, variant, finished.result) for variant, finished in done.items()]
     if json:
-        print_json([one.document() for one in story])
+        print_json([story.document() for story in stories])
         return
-    for one in story:
-        print(plain(one.text()))  # noqa: T201
-    for variant, one in done.items():
-        print(f"report of {variant}: {one.report}")  # noqa: T201
-    print(f"next: read {folder / 'studies' / 'two-tower.yaml'}, change it, and `rankcast run` it")  # noqa: T201
+    for story in stories:
+        print(plain(story.text()))
+    for variant, finished in done.items():
+        print(f"report of {variant}: {finished.report}")
+    print(f"next: read {folder / 'studies' / 'two-tower.yaml'}, change it, and `rankcast run` it")

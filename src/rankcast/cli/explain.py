@@ -16,8 +16,13 @@ NAME, NEEDS_ARGUMENTS = "explain", True
 
 @guarded
 def command(
-    subject: Annotated[str, typer.Argument(
-        help="study.yaml; or a metric (ndcg@10), a step (cap), a builtin (popular), a rule (RP02).", show_default=False)],
+    subject: Annotated[
+        str,
+        typer.Argument(
+            help="study.yaml; or a metric (ndcg@10), a step (cap), a builtin (popular), a rule (RP02).",
+            show_default=False,
+        ),
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Print the whole resolved plan of a study, defaults included, or what a metric, step, builtin or rule means."""
@@ -28,7 +33,7 @@ def command(
     if json:
         print_json({"subject": title, "page": page})
     else:
-        print(f"{title}\n\n{page}")  # noqa: T201
+        print(f"{title}\n\n{page}")
 
 
 def _explain_plan(path: Path, as_json: bool) -> None:
@@ -39,7 +44,7 @@ def _explain_plan(path: Path, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        print(plain(to_yaml(document)), end="")  # noqa: T201
+        print(plain(to_yaml(document)), end="")
 
 
 def _page(subject: str) -> tuple[str, str]:
@@ -55,6 +60,8 @@ def _page(subject: str) -> tuple[str, str]:
     try:
         value = metric(subject)
     except ConfigError as error:
-        raise ConfigError(f"nothing is known as `{subject}`: no such file, rule, step or builtin, and as a metric: {error}") from error
+        raise ConfigError(
+            f"nothing is known as `{subject}`: no such file, rule, step or builtin, and as a metric: {error}"
+        ) from error
     direction = "higher is better" if value.higher_is_better else "lower is better"
     return f"{value} (version {value.version}, {direction})", inspect.getdoc(type(value)) or ""

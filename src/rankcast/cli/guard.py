@@ -53,9 +53,18 @@ def _tell_problems(error: RankcastError, as_json: bool) -> None:
     if as_json:
         import json
 
-        typer.echo(json.dumps({"errors": [
-            {"file": one.file, "line": one.line, "key": one.key, "message": one.message} for one in error.problems
-        ]}, indent=1, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {
+                    "errors": [
+                        {"file": one.file, "line": one.line, "key": one.key, "message": one.message}
+                        for one in error.problems
+                    ]
+                },
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
     count = len(error.problems)
     head = "error: " if count == 1 else f"{count} errors:\n"
     typer.echo(head + plain(error.render()), err=True)
@@ -66,6 +75,8 @@ def _tell_bug(error: Exception) -> None:
     place = f"{os.path.basename(last.filename)}:{last.lineno}"
     typer.echo(
         f"This is a bug in Rankcast, not your fault: {type(error).__name__} at {place}: {plain(str(error))[:500]}\n"
-        "Please report it with this line and the command; RANKCAST_TRACEBACK=1 shows where it comes from.", err=True)
+        "Please report it with this line and the command; RANKCAST_TRACEBACK=1 shows where it comes from.",
+        err=True,
+    )
     if os.environ.get("RANKCAST_TRACEBACK"):
         traceback.print_exception(error)

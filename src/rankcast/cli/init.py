@@ -15,7 +15,9 @@ NAME, NEEDS_ARGUMENTS = "init", True
 
 @guarded
 def command(
-    folder: Annotated[Path, typer.Argument(help="A folder that holds your data files (in it or below).", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder that holds your data files (in it or below).", show_default=False)
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print what was found for programs.")] = False,
 ) -> None:
     """Look at the columns of your files, propose a mapping, and write service.yaml and studies/first.yaml."""
@@ -28,7 +30,7 @@ def command(
         print_json({"written": [str(path) for path in written], "tables": proposal.document()})
         return
     for line in proposal.lines():
-        print(plain(line))  # noqa: T201
+        print(plain(line))
     for path in written:
-        print(f"wrote {path}")  # noqa: T201
-    print(f"next: read both files, mend what is marked with CHECK, then `rankcast check {written[-1]}`")  # noqa: T201
+        print(f"wrote {path}")
+    print(f"next: read both files, mend what is marked with CHECK, then `rankcast check {written[-1]}`")

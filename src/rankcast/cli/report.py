@@ -15,10 +15,14 @@ NAME, NEEDS_ARGUMENTS = "report", True
 
 @guarded
 def command(
-    run: Annotated[str, typer.Argument(help="A run folder, or a run's id (its beginning will do).", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(help="A run folder, or a run's id (its beginning will do).", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print result.json.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print report.md, for a comment on a pull request.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print report.md, for a comment on a pull request.")
+    ] = False,
 ) -> None:
     """Print the verdict of a run again, and where its report is."""
     from rankcast.runs.folder import open_run
@@ -27,6 +31,6 @@ def command(
     if json:
         print_json(found.result.document())
     elif markdown:
-        print((found.folder / "report.md").read_text(encoding="utf-8"), end="")  # noqa: T201
+        print((found.folder / "report.md").read_text(encoding="utf-8"), end="")
     else:
         print_run(found)

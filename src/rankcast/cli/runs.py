@@ -37,6 +37,6 @@ def command(
         return
     for row in rows:
         decided = ", ".join(f"{name}: {word}" for name, word in row["decision"].items()) or "nothing to decide"
-        print(plain(f"{row['started']}  {row['study']}  {row['run']}  {decided}"))  # noqa: T201
+        print(plain(f"{row['started']}  {row['study']}  {row['run']}  {decided}"))
     if not rows:
         typer.echo(f"no runs below {out}; `rankcast run study.yaml` makes one", err=True)

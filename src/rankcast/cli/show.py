@@ -46,22 +46,23 @@ def print_run(run: Run) -> None:
     """The verdict: decision, table, ledger in a line, where the report is."""
     result = run.result
     for name, one in result.decision.items():
-        print(f"{plain(name)}: {one.decision}\n  {plain(one.because)}")  # noqa: T201
+        print(f"{plain(name)}: {one.decision}\n  {plain(one.because)}")
     if not result.decision:
-        print("nothing to decide: all variants are references")  # noqa: T201
+        print("nothing to decide: all variants are references")
     for finding in result.findings:
         if finding.status == "fired":
-            print(f"{finding.rule} {finding.name} ({finding.severity}): {plain(finding.evidence)}")  # noqa: T201
+            print(f"{finding.rule} {finding.name} ({finding.severity}): {plain(finding.evidence)}")
     _print_comparisons(result)
     ledger = " -> ".join(f"{row.step} {row.out:,}" for row in result.results.targets)
-    print(f"targets: {result.results.targets[0].in_:,} requests -> {ledger}")  # noqa: T201
+    print(f"targets: {result.results.targets[0].in_:,} requests -> {ledger}")
     fidelity = result.results.fidelity
     if fidelity is not None:
-        print(f"fidelity: overlap {fidelity.overlap:.4f}, exact {fidelity.exact:.4f} "  # noqa: T201
-              f"over {fidelity.requests:,} requests")
+        print(
+            f"fidelity: overlap {fidelity.overlap:.4f}, exact {fidelity.exact:.4f} over {fidelity.requests:,} requests"
+        )
     else:
-        print("fidelity: not measured (no replayed request has an impression)")  # noqa: T201
-    print(f"report: {run.report}")  # noqa: T201
+        print("fidelity: not measured (no replayed request has an impression)")
+    print(f"report: {run.report}")
 
 
 def _print_comparisons(result: Result) -> None:
@@ -74,14 +75,22 @@ def _print_comparisons(result: Result) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("variant", "metric", "baseline", "difference", "interval", "p adj.", "verdict"):
-        table.add_column(title, justify="right" if title in {"baseline", "difference", "interval", "p adj."} else "left")
+        table.add_column(
+            title, justify="right" if title in {"baseline", "difference", "interval", "p adj."} else "left"
+        )
     styles = {"better": "green", "worse": "red", "equivalent": "cyan"}
     for row in result.results.comparisons:
         if row.segment is None:
             shown = signed_share(row.relative) if row.relative is not None else signed(row.difference)
             table.add_row(
-                Text(plain(row.variant)), Text(row.metric), number(row.baseline_value), shown, relative_interval(row),
-                p_value(row.p_adjusted), Text(row.verdict or "-", style=styles.get(row.verdict or "", "")))
+                Text(plain(row.variant)),
+                Text(row.metric),
+                number(row.baseline_value),
+                shown,
+                relative_interval(row),
+                p_value(row.p_adjusted),
+                Text(row.verdict or "-", style=styles.get(row.verdict or "", "")),
+            )
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
     console.print(table)
 
@@ -90,4 +99,4 @@ def print_json(document: object) -> None:
     """A result for programs."""
     import json
 
-    print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))  # noqa: T201
+    print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))

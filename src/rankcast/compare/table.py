@@ -72,4 +72,5 @@ class Terms:
 
 def measurable(*columns: Floats) -> Bools:
     """Where every column has a value."""
-    return np.logical_and.reduce([~np.isnan(column) for column in columns])
+    everywhere: Bools = np.logical_and.reduce([~np.isnan(column) for column in columns])
+    return everywhere

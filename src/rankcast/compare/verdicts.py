@@ -22,12 +22,13 @@ def compare(table: ValuesTable, terms: Terms) -> tuple[tuple[MetricRow, ...], tu
     estimator = Estimator(table, terms.seed)
     places = [(metric, part) for metric in table.metrics for part in range(len(table.parts))]
     values = [
-        _metric_row(estimator, metric, part, variant, terms)
-        for metric, part in places for variant in table.variants
+        _metric_row(estimator, metric, part, variant, terms) for metric, part in places for variant in table.variants
     ]
     rows = [
         (metric, _comparison_row(estimator, metric, part, variant, terms))
-        for metric, part in places for variant in table.variants if variant != table.baseline
+        for metric, part in places
+        for variant in table.variants
+        if variant != table.baseline
     ]
     adjusted = _adjust([row for _, row in rows], terms)
     comparisons = [
@@ -91,9 +92,16 @@ def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: 
     estimate = estimator.value(metric, part, variant)
     low, high = estimate.interval(terms.confidence)
     return MetricRow(
-        variant=variant, metric=metric.name, segment=estimator.table.parts[part].segment, value=estimate.value,
-        low=low, high=high, n_requests=estimate.n, n_users=estimate.clusters,
-        method="clustered" if metric.values is not None else "bootstrap")
+        variant=variant,
+        metric=metric.name,
+        segment=estimator.table.parts[part].segment,
+        value=estimate.value,
+        low=low,
+        high=high,
+        n_requests=estimate.n,
+        n_users=estimate.clusters,
+        method="clustered" if metric.values is not None else "bootstrap",
+    )
 
 
 def _comparison_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, terms: Terms) -> ComparisonRow:
@@ -104,13 +112,27 @@ def _comparison_row(estimator: Estimator, metric: MetricColumn, part: int, varia
     declared = segment is None and variant in estimator.table.decided
     family: Family = metric.family if declared else "exploration"
     return ComparisonRow(
-        variant=variant, baseline=estimator.table.baseline, metric=metric.name, segment=segment,
-        difference=estimate.value, relative=_relative(contrast),
-        baseline_value=contrast.baseline, low=low, high=high, p=estimate.p(), p_adjusted=None,
-        family=family, minimum_detectable=estimate.minimum_detectable(terms.confidence),
-        wins=contrast.wins, ties=contrast.ties, losses=contrast.losses,
-        n_requests=estimate.n, n_users=estimate.clusters, verdict=None,
-        method="clustered" if metric.values is not None else "bootstrap")
+        variant=variant,
+        baseline=estimator.table.baseline,
+        metric=metric.name,
+        segment=segment,
+        difference=estimate.value,
+        relative=_relative(contrast),
+        baseline_value=contrast.baseline,
+        low=low,
+        high=high,
+        p=estimate.p(),
+        p_adjusted=None,
+        family=family,
+        minimum_detectable=estimate.minimum_detectable(terms.confidence),
+        wins=contrast.wins,
+        ties=contrast.ties,
+        losses=contrast.losses,
+        n_requests=estimate.n,
+        n_users=estimate.clusters,
+        verdict=None,
+        method="clustered" if metric.values is not None else "bootstrap",
+    )
 
 
 def _relative(contrast: Contrast) -> float | None:
@@ -127,7 +149,9 @@ def _adjust(rows: list[ComparisonRow], terms: Terms) -> list[ComparisonRow]:
     """Adjust within each family: the declared one as the study says, the others after Benjamini and Hochberg."""
     adjusted = list(rows)
     for family, correct in (
-        ("primary", CORRECTIONS[terms.correction]), ("guardrails", benjamini_hochberg), ("exploration", benjamini_hochberg),
+        ("primary", CORRECTIONS[terms.correction]),
+        ("guardrails", benjamini_hochberg),
+        ("exploration", benjamini_hochberg),
     ):
         members = [
             (at, row.p) for at, row in enumerate(rows) if row.family == family and row.p is not None and not _small(row)

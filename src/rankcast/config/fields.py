@@ -16,7 +16,9 @@ _MOST_CHARACTERS = 100
 class Strict(BaseModel):
     """Base of all parts of a file: frozen, unknown keys refused, no silent conversion."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, populate_by_name=True, arbitrary_types_allowed=True
+    )
 
 
 def wrong(message: str) -> PydanticCustomError:
@@ -78,7 +80,7 @@ def _name(value: str) -> str:
 
 def _folder_name(value: str) -> str:
     if value.startswith(".") or set(value) & set('/\\:*?"<>|'):
-        raise wrong(f"names a folder: expected a name without / \\ : * ? \" < > | and no dot in front, found {value!r}")
+        raise wrong(f'names a folder: expected a name without / \\ : * ? " < > | and no dot in front, found {value!r}')
     return _name(value)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from rankcast.config.environment import Environment, names_in
-from rankcast.config.plan import Plan, PlannedMetric, PlannedStep, PlannedVariant, Vocabulary, name_steps
+from rankcast.config.plan import Family, Plan, PlannedMetric, PlannedStep, PlannedVariant, Vocabulary, name_steps
 from rankcast.config.problems import problems_of
 from rankcast.config.references import reference_problems
 from rankcast.config.service import Service, Step
@@ -47,17 +48,31 @@ class _Loader:
             service_document, service = self._read(service_path, _relative(service_path), Service)
         documents = [document for document in (study_document, service_document) if document is not None]
         environment = self._environment(documents)
-        if study is None or service is None or study_document is None or service_document is None or service_path is None:
+        if (
+            study is None
+            or service is None
+            or study_document is None
+            or service_document is None
+            or service_path is None
+        ):
             raise ConfigError(environment.mask_problem(problem) for problem in self._sorted())
         metrics = self._metrics(study, study_document)
         steps = self._steps(service.production.steps, service_document, ("production", "steps"), environment)
         variants = self._variants(study, service, steps, study_document, environment)
         where = self._where(service, service_document, environment)
         plan = Plan(
-            study=study, service=service, study_file=study_document.file, service_file=service_document.file,
-            study_folder=path.parent.resolve(), service_folder=service_path.parent.resolve(),
-            lines={document.file: document.lines for document in documents}, environment=environment,
-            variants=variants, metrics=metrics, where=where)
+            study=study,
+            service=service,
+            study_file=study_document.file,
+            service_file=service_document.file,
+            study_folder=path.parent.resolve(),
+            service_folder=service_path.parent.resolve(),
+            lines={document.file: document.lines for document in documents},
+            environment=environment,
+            variants=variants,
+            metrics=metrics,
+            where=where,
+        )
         self.problems += reference_problems(plan, study_document, service_document)
         if self.problems:
             raise ConfigError(environment.mask_problem(problem) for problem in self._sorted())
@@ -86,8 +101,9 @@ class _Loader:
         environment = Environment.of(names_in(written), self.environ)
         service = path.parent / environment.expand(written)
         if not service.is_file() and document is not None:
-            self.problems.append(document.problem(
-                f"no file `{written}`; the path is relative to this study", ("service",)))
+            self.problems.append(
+                document.problem(f"no file `{written}`; the path is relative to this study", ("service",))
+            )
             return None
         return service
 
@@ -98,12 +114,19 @@ class _Loader:
                 found = names_in(text)
                 names += found
                 if found and not _VARIABLES_IN & set(map(str, location)):
-                    self.problems.append(document.problem(
-                        f"`${{{found[0]}}}` is understood in path, files, sql and where, not here", location))
+                    self.problems.append(
+                        document.problem(
+                            f"`${{{found[0]}}}` is understood in path, files, sql and where, not here", location
+                        )
+                    )
                 for name in found:
                     if name not in self.environ and self.need_variables:
-                        self.problems.append(document.problem(
-                            f"the environment variable {name} is not set; set it, e.g. `export {name}=...`", location))
+                        self.problems.append(
+                            document.problem(
+                                f"the environment variable {name} is not set; set it, e.g. `export {name}=...`",
+                                location,
+                            )
+                        )
         return Environment.of(names, self.environ)
 
     def _try(self, build: Callable[[], Any], document: Document, location: Location) -> Any:
@@ -114,17 +137,19 @@ class _Loader:
             return None
 
     def _metrics(self, study: Study, document: Document) -> tuple[PlannedMetric, ...]:
-        named = [("primary", study.metrics.primary, ("metrics", "primary"))]
-        named += [("guardrails", text, ("metrics", "guardrails", at)) for at, text in enumerate(study.metrics.guardrails)]
+        named: list[tuple[Family, str, Location]] = [("primary", study.metrics.primary, ("metrics", "primary"))]
+        named += [
+            ("guardrails", text, ("metrics", "guardrails", at)) for at, text in enumerate(study.metrics.guardrails)
+        ]
         named += [("exploration", text, ("metrics", "also", at)) for at, text in enumerate(study.metrics.also)]
         planned: list[PlannedMetric] = []
         for family, text, location in named:
-            metric = self._try(lambda text=text: self.vocabulary.metric(text), document, location)
+            metric = self._try(partial(self.vocabulary.metric, text), document, location)
             if metric is None:
                 continue
             if str(metric) in [str(other.metric) for other in planned]:
                 self.problems.append(document.problem(f"`{text}` is `{metric}`, which stands here already", location))
-            planned.append(PlannedMetric(family, metric))  # type: ignore[arg-type]
+            planned.append(PlannedMetric(family, metric))
         return tuple(planned)
 
     def _steps(
@@ -133,13 +158,17 @@ class _Loader:
         parts = []
         for at, step in enumerate(steps):
             argument = environment.expand(step.argument) if isinstance(step.argument, str) else step.argument
-            built = self._try(
-                lambda step=step, argument=argument: self.vocabulary.step(step.kind, argument), document, (*location, at))
+            built = self._try(partial(self.vocabulary.step, step.kind, argument), document, (*location, at))
             parts.append((step.kind, step.argument, step.name, built))
         return name_steps(parts)
 
     def _variants(
-        self, study: Study, service: Service, production: tuple[PlannedStep, ...], document: Document, environment: Environment
+        self,
+        study: Study,
+        service: Service,
+        production: tuple[PlannedStep, ...],
+        document: Document,
+        environment: Environment,
     ) -> tuple[PlannedVariant, ...]:
         planned = []
         for name, spec in study.variants.items():
@@ -147,23 +176,38 @@ class _Loader:
             builtin = None
             if spec.builtin is not None:
                 builtin = self._try(
-                    lambda spec=spec: self.vocabulary.builtin(spec.builtin, spec.within), document, (*place, "builtin"))
+                    partial(self.vocabulary.builtin, spec.builtin, spec.within), document, (*place, "builtin")
+                )
             elif spec.within is not None:
                 self.problems.append(document.problem("`within` belongs to a builtin variant", (*place, "within")))
             for key in ("steps", "candidates", "served"):
                 if getattr(spec, key) is not None and key not in study.treatment:
-                    self.problems.append(document.problem(
-                        f"the study's `treatment` does not say that variants may change {key}; found treatment: "
-                        f"[{', '.join(study.treatment)}]", (*place, key)))
+                    self.problems.append(
+                        document.problem(
+                            f"the study's `treatment` does not say that variants may change {key}; found treatment: "
+                            f"[{', '.join(study.treatment)}]",
+                            (*place, key),
+                        )
+                    )
             steps = production
             if spec.steps is not None:
                 steps = self._steps(spec.steps, document, (*place, "steps"), environment)
-            planned.append(PlannedVariant(
-                name, spec, builtin, spec.candidates or service.production.candidates, steps,
-                spec.served or service.production.served))
+            planned.append(
+                PlannedVariant(
+                    name,
+                    spec,
+                    builtin,
+                    spec.candidates or service.production.candidates,
+                    steps,
+                    spec.served or service.production.served,
+                )
+            )
         if study.baseline not in study.variants:
-            self.problems.append(document.problem(
-                f"no variant `{study.baseline}`{nearest(study.baseline, study.variants)}", ("baseline",)))
+            self.problems.append(
+                document.problem(
+                    f"no variant `{study.baseline}`{nearest(study.baseline, study.variants)}", ("baseline",)
+                )
+            )
         return tuple(planned)
 
     def _where(self, service: Service, document: Document, environment: Environment) -> Any:
@@ -188,5 +232,3 @@ def _texts(value: Any, location: Location) -> Iterator[tuple[Location, str]]:
     elif isinstance(value, list):
         for at, inner in enumerate(value):
             yield from _texts(inner, (*location, at))
-
-

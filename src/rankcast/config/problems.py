@@ -19,6 +19,9 @@ _KINDS = {
 }  # fmt: skip
 
 
+_NOTHING = object()
+
+
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
     """One problem for each error, in order of lines."""
     problems = [
@@ -35,14 +38,21 @@ def _location(detail: ErrorDetails, document: Document) -> Location:
     """The place in the file: what pydantic adds for unions and validators is dropped."""
     value, place = document.values, []
     for part in detail["loc"]:
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
+        inside = _inside_value(value, part)
+        if inside is not _NOTHING:
+            value = inside
         elif not (detail["type"] == "missing" and part == detail["loc"][-1]):
             continue
         place.append(part)
     return tuple(place)
+
+
+def _inside_value(value: Any, part: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(part, _NOTHING)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return _NOTHING
 
 
 def _message(detail: ErrorDetails, location: Location, model: type[BaseModel]) -> str:

@@ -14,9 +14,16 @@ _TABLE_OF = {"item": "items", "user": "users", "request": "requests"}
 
 def reference_problems(plan: Plan, study: Document, service: Document) -> list[Problem]:
     """All problems between the files."""
-    return list(chain(
-        _period(plan, study), _steps(plan, study, service), _variants(plan, study, service),
-        _targets(plan, service), _segments(plan, study), _metrics(plan, study)))
+    return list(
+        chain(
+            _period(plan, study),
+            _steps(plan, study, service),
+            _variants(plan, study, service),
+            _targets(plan, service),
+            _segments(plan, study),
+            _metrics(plan, study),
+        )
+    )
 
 
 def _missing(plan: Plan, needs: Iterable[str]) -> list[str]:
@@ -50,8 +57,10 @@ def _variants(plan: Plan, study: Document, service: Document) -> list[Problem]:
     for variant in plan.variants:
         if variant.builtin is not None:
             problems += [
-                study.problem(f"builtin `{variant.builtin.name}` reads the table {table}; add `tables.{table}` to the service",
-                              ("variants", variant.name, "builtin"))
+                study.problem(
+                    f"builtin `{variant.builtin.name}` reads the table {table}; add `tables.{table}` to the service",
+                    ("variants", variant.name, "builtin"),
+                )
                 for table in _missing(plan, variant.builtin.needs)
             ]
         wanted = {"impressions": "impressions", "available": "availability"}.get(str(variant.candidates))
@@ -66,8 +75,10 @@ def _variants(plan: Plan, study: Document, service: Document) -> list[Problem]:
 def _targets(plan: Plan, service: Document) -> list[Problem]:
     problems = []
     if plan.where is not None:
-        problems += [service.problem(f"reads the table {table}; add `tables.{table}`", ("targets", "where"))
-                     for table in _missing(plan, plan.where.needs())]
+        problems += [
+            service.problem(f"reads the table {table}; add `tables.{table}`", ("targets", "where"))
+            for table in _missing(plan, plan.where.needs())
+        ]
     if plan.service.labels.attribute == "last_shown" and plan.service.tables.impressions is None:
         problems.append(service.problem("`last_shown` needs `tables.impressions`", ("labels", "attribute")))
     return problems
@@ -93,5 +104,8 @@ def _metrics(plan: Plan, study: Document) -> list[Problem]:
     tables = plan.service.tables
     if tables.items is not None or tables.availability is not None:
         return []
-    return [study.problem(f"`{planned.metric}` needs `tables.items` or `tables.availability`", ("metrics",))
-            for planned in plan.metrics if planned.metric.name == "coverage"]
+    return [
+        study.problem(f"`{planned.metric}` needs `tables.items` or `tables.availability`", ("metrics",))
+        for planned in plan.metrics
+        if planned.metric.name == "coverage"
+    ]

@@ -16,7 +16,10 @@ def _paths(value: object) -> object:
         if not paths or not all(isinstance(path, str) and path for path in paths):
             raise wrong(f"expected a path or a list of paths, found {value!r}")
         for path in paths:
-            if str(path).partition("://")[0] in {"s3", "gs", "gcs", "az", "abfs", "hf", "http", "https"} and "://" in path:
+            if (
+                str(path).partition("://")[0] in {"s3", "gs", "gcs", "az", "abfs", "hf", "http", "https"}
+                and "://" in path
+            ):
                 raise wrong(f"not available yet: reading `{path}`; copy it to a local path")
     return paths
 
@@ -50,7 +53,9 @@ class Table(Strict):
 class EventsTable(Table):
     """Events also say up to when they are complete."""
 
-    complete_until: Moment | None = Field(default=None, description="events are known until here; default: the newest event")
+    complete_until: Moment | None = Field(
+        default=None, description="events are known until here; default: the newest event"
+    )
 
 
 class Tables(Strict):
@@ -85,13 +90,18 @@ def _step(value: object) -> object:
 _STEP_SCHEMA = {
     "anyOf": [
         {"type": "string", "enum": ["available", "not_seen"]},
-        {"type": "object", "minProperties": 1, "maxProperties": 2, "properties": {
-            "name": {"type": "string"},
-            "match": {"type": "object", "additionalProperties": {"type": "string"}},
-            "not_seen": {"type": "object"},
-            "where": {"type": "string"},
-            "cap": {"type": "object", "required": ["by", "at_most"]},
-        }},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 2,
+            "properties": {
+                "name": {"type": "string"},
+                "match": {"type": "object", "additionalProperties": {"type": "string"}},
+                "not_seen": {"type": "object"},
+                "where": {"type": "string"},
+                "cap": {"type": "object", "required": ["by", "at_most"]},
+            },
+        },
     ]
 }
 Steps = Annotated[tuple[Annotated[Step, BeforeValidator(_step), WithJsonSchema(_STEP_SCHEMA)], ...], Several]
@@ -173,5 +183,3 @@ class Service(Strict):
     targets: Targets
     rules: later("thresholds of rules") = None  # type: ignore[valid-type]
     submit: later("running in a cluster") = None  # type: ignore[valid-type]
-
-

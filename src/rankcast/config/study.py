@@ -97,5 +97,3 @@ class Study(Strict):
     online: Online | None = None
     allow: later("switching rules off") = None  # type: ignore[valid-type]
     seed: int = 0
-
-

@@ -59,7 +59,9 @@ def load(path: Path, shown: str) -> Document:
         values = {} if node is None else reader.read(node, (), 0)
     except MarkedYAMLError as error:
         mark = error.problem_mark
-        raise ConfigError(Problem(f"not YAML: {error.problem}", shown, None if mark is None else mark.line + 1)) from error
+        raise ConfigError(
+            Problem(f"not YAML: {error.problem}", shown, None if mark is None else mark.line + 1)
+        ) from error
     except YAMLError as error:
         raise ConfigError(Problem(f"not YAML: {str(error).splitlines()[0]}", shown)) from error
     except RecursionError as error:

@@ -48,7 +48,8 @@ def judge(slates: Slates, targets: Ints, labels: Labels, items: int) -> Judged:
 def _repeats(keys: Ints) -> Ints:
     """Where a key stands that stood before."""
     order = np.argsort(keys, kind="stable")
-    return order[1:][keys[order][1:] == keys[order][:-1]]
+    later: Ints = order[1:][keys[order][1:] == keys[order][:-1]]
+    return later
 
 
 def values(judged: Judged, metrics: Sequence[Metric], unlabelled_as_zero: bool) -> Mapping[str, Floats]:

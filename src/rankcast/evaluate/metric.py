@@ -26,7 +26,9 @@ LATER = frozenset({
     "exposure_share", "novelty", "popularity", "diversity", "personalization", "serendipity",
 })  # fmt: skip
 
-_FORM = re.compile(r"^\s*(?P<name>[A-Za-z][A-Za-z0-9_]*?)\s*(\((?P<parameters>[^()]*)\))?\s*((@|_at_|_)\s*(?P<k>[0-9]+))?\s*$")
+_FORM = re.compile(
+    r"^\s*(?P<name>[A-Za-z][A-Za-z0-9_]*?)\s*(\((?P<parameters>[^()]*)\))?\s*((@|_at_|_)\s*(?P<k>[0-9]+))?\s*$"
+)
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,18 @@ def parse(text: str) -> Metric:
     word = form["name"].lower()
     name = ALIASES.get(word, word)
     if name in LATER:
-        raise ConfigError(f"`{text}`: metric `{name}` is not available yet; there are {', '.join(plugins.names(plugins.METRICS))}")
+        raise ConfigError(
+            f"`{text}`: metric `{name}` is not available yet; there are {', '.join(plugins.names(plugins.METRICS))}"
+        )
     if name not in plugins.names(plugins.METRICS):
         known = plugins.names(plugins.METRICS)
         raise ConfigError(f"`{text}`: unknown metric `{word}`{nearest(word, [*known, *ALIASES])}")
     cls = plugins.load(plugins.METRICS, name)
     if form["k"] is not None and int(form["k"]) < 1:
         raise ConfigError(f"`{text}`: expected a cut-off of at least 1")
-    metric: Metric = cls(**_parameters(form["parameters"] or "", cls, text), k=None if form["k"] is None else int(form["k"]))
+    metric: Metric = cls(
+        **_parameters(form["parameters"] or "", cls, text), k=None if form["k"] is None else int(form["k"])
+    )
     return metric
 
 
@@ -178,11 +184,11 @@ def gains(grades: Floats, gain: str) -> Floats:
 
 def discounts(ranks: Ints) -> Floats:
     """1 / log2(rank + 1)."""
-    return 1.0 / np.log2(ranks + 1.0)
+    weights: Floats = 1.0 / np.log2(ranks + 1.0)
+    return weights
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Numerator over denominator; NaN, that is not measurable, where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
-
-
+    share: Floats = np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
+    return share

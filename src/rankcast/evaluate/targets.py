@@ -50,7 +50,11 @@ def select(logs: Logs, labels: Labels, rule: Rule) -> Population:
         ("period", inside, "outside the period"),
         ("where", rule.admitted, "not admitted by targets.where"),
         ("mature", mature, "horizon ends after the newest known event"),
-        ("labelled", labelled, "no label" if rule.without_labels == "exclude" else "no label counts as zero: none is lost"),
+        (
+            "labelled",
+            labelled,
+            "no label" if rule.without_labels == "exclude" else "no label counts as zero: none is lost",
+        ),
     ):
         before, kept = int(kept.sum()), kept & mask
         after = int(kept.sum())

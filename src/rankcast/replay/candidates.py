@@ -10,7 +10,7 @@ import numpy as np
 from rankcast.replay.builtin import Builtin, Pool, Setting
 from rankcast.replay.lists import Lists
 from rankcast.tables.asof import AsOf
-from rankcast.tables.logs import Bools, Ints, Logs, Scores
+from rankcast.tables.logs import Bools, Floats, Ints, Logs, Scores
 from rankcast.tables.ragged import members, offsets, spans
 
 SCORED, AVAILABLE, IMPRESSIONS = "scored", "available", "impressions"
@@ -51,9 +51,7 @@ class Batches:
         return Scored(lists, ~found, ~found & members(owner, self.owners))
 
 
-def of_builtin(
-    builtin: Builtin, pool: Callable[[], Pool], requests: Ints, logs: Logs, setting: Setting
-) -> Scored:
+def of_builtin(builtin: Builtin, pool: Callable[[], Pool], requests: Ints, logs: Logs, setting: Setting) -> Scored:
     """A builtin's candidates, in its order."""
     lists = builtin.lists(requests, pool, logs, setting)
     return Scored(lists, lists.lengths() == 0, np.zeros(len(requests), dtype=bool))
@@ -99,12 +97,11 @@ def open_items(requests: Ints, logs: Logs) -> Pool:
     return np.concatenate(positions), np.concatenate(items)
 
 
-def overlaps(one: Lists, other: Lists, items: int) -> np.ndarray:
+def overlaps(one: Lists, other: Lists, items: int) -> Floats:
     """Jaccard overlap of two variants' candidates per request; NaN where both have none."""
     one, other = one.distinct(), other.distinct()
     mine, theirs = one.pairs(items), other.pairs(items)
     both = np.bincount(one.position, members(mine, theirs), one.n)
     union = one.lengths() + other.lengths() - both
-    return np.divide(both, union, out=np.full(one.n, np.nan), where=union > 0)
-
-
+    share: Floats = np.divide(both, union, out=np.full(one.n, np.nan), where=union > 0)
+    return share

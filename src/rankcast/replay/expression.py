@@ -48,7 +48,7 @@ class Expression:
         [('item', 'wage'), ('request', 'is_bot')]
         """
         if not isinstance(text, str) or not text.strip():
-            raise ConfigError(f"expected an SQL boolean such as \"NOT item.is_test\", found {text!r}")
+            raise ConfigError(f'expected an SQL boolean such as "NOT item.is_test", found {text!r}')
         columns: set[tuple[str, str]] = set()
         words: list[str] = []
 
@@ -60,7 +60,9 @@ class Expression:
             if match["truth"]:  # Polars answers null to `null IS NOT TRUE`; SQL says true
                 return f"IS {'' if match['negated'] else 'NOT '}DISTINCT FROM {match['value']}"
             if match["call"] and match["call"].strip().lower() in _OTHER_ROWS:
-                raise ConfigError(f"`{match['call'].strip()}()` looks at several rows; expected one row at a time: `{text}`")
+                raise ConfigError(
+                    f"`{match['call'].strip()}()` looks at several rows; expected one row at a time: `{text}`"
+                )
             words.append((match["word"] or "").lower())
             return match[0]
 

@@ -21,7 +21,10 @@ class Agreement:
 
 
 def agreement(slates: Lists, served: int, logs: Logs) -> Agreement:
-    """A = the replayed slate, B = the impressions by rank, both cut to `served`; repeated items count once. Arrays have an entry per request."""
+    """A = the replayed slate, B = the impressions by rank, both cut to `served`; repeated items count once.
+
+    Arrays have an entry per request.
+    """
     items = len(logs.ids.items)
     slates = slates.distinct()
     position, at = spans(*logs.impressions_of(slates.requests))
@@ -39,4 +42,5 @@ def agreement(slates: Lists, served: int, logs: Logs) -> Agreement:
 def _same(slates: Lists, position: np.ndarray, item: np.ndarray, same_length: Bools) -> Bools:
     mine, theirs = same_length[slates.position], same_length[position]
     differs = slates.item[mine] != item[theirs]
-    return same_length & (np.bincount(slates.position[mine], differs, slates.n) == 0)
+    same: Bools = same_length & (np.bincount(slates.position[mine], differs, slates.n) == 0)
+    return same

@@ -54,8 +54,13 @@ class StepCount:
         """The counts of two shards together."""
         unknown = None if self.unknown is None or other.unknown is None else self.unknown + other.unknown
         return StepCount(
-            self.step, self.items_in + other.items_in, self.removed + other.removed, self.requests + other.requests,
-            self.emptied + other.emptied, unknown)
+            self.step,
+            self.items_in + other.items_in,
+            self.removed + other.removed,
+            self.requests + other.requests,
+            self.emptied + other.emptied,
+            unknown,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,16 @@ def reproduce(variants: Sequence[Variant], baseline: str, requests: Ints, servic
         scored = base_scored if variant.name == baseline else _score(variant, base_scored, requests, service)
         slates, counts = _post_process(variant, scored.lists, service.logs)
         replays[variant.name] = Replay(
-            slates, int((slates.lengths() == 0).sum()), counts, scored.without, scored.early, len(scored.lists.item), _tied(scored.lists),
+            slates,
+            int((slates.lengths() == 0).sum()),
+            counts,
+            scored.without,
+            scored.early,
+            len(scored.lists.item),
+            _tied(scored.lists),
             pools.overlaps(scored.lists, base_scored.lists, len(service.logs.ids.items)),
-            agreement(slates, variant.served, service.logs) if variant.name == baseline else None)
+            agreement(slates, variant.served, service.logs) if variant.name == baseline else None,
+        )
     return replays
 
 
@@ -138,8 +150,13 @@ def _count(step: str, lists: Lists, mask: Bools, unknown: int | None) -> StepCou
     before = lists.lengths()
     lost = np.bincount(lists.position[~mask], minlength=lists.n)
     return StepCount(
-        step=step, items_in=len(mask), removed=int(len(mask) - mask.sum()), requests=int((lost > 0).sum()),
-        emptied=int(((before > 0) & (lost == before)).sum()), unknown=unknown)
+        step=step,
+        items_in=len(mask),
+        removed=int(len(mask) - mask.sum()),
+        requests=int((lost > 0).sum()),
+        emptied=int(((before > 0) & (lost == before)).sum()),
+        unknown=unknown,
+    )
 
 
 def _tied(lists: Lists) -> int:

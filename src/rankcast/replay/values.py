@@ -30,7 +30,8 @@ class ValueSets:
             return np.zeros(len(rows), dtype=bool)
         wanted = rows * self.size + codes
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return self.keys[at] == wanted
+        found: Bools = self.keys[at] == wanted
+        return found
 
 
 def comparable(one: pl.Series, other: pl.Series) -> tuple[ValueSets, ValueSets]:

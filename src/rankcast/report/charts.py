@@ -30,10 +30,15 @@ def forest(rows: list[ComparisonRow], by_segment: bool = False) -> str | None:
         if row.relative is None or low is None or high is None:
             continue
         name = segment_name(row.segment) if by_segment else row.metric
-        data.append({
-            "name": _clip(f"{name} · {row.variant}"), "value": row.relative, "low": low, "high": high,
-            "verdict": row.verdict or "too few users",
-        })
+        data.append(
+            {
+                "name": _clip(f"{name} · {row.variant}"),
+                "value": row.relative,
+                "low": low,
+                "high": high,
+                "verdict": row.verdict or "too few users",
+            }
+        )
     data = data[:_MOST_ROWS]
     if not data:
         return None

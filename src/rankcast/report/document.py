@@ -79,7 +79,13 @@ class Report:
     def role(self, metric: str) -> str:
         """What a metric is for in this study."""
         metrics = self.study["metrics"]
-        return "primary" if metric == metrics["primary"] else "guardrails" if metric in metrics["guardrails"] else "exploration"
+        return (
+            "primary"
+            if metric == metrics["primary"]
+            else "guardrails"
+            if metric in metrics["guardrails"]
+            else "exploration"
+        )
 
     @property
     def segments(self) -> dict[str, list[ComparisonRow]]:
@@ -96,7 +102,9 @@ class Report:
         return [row for row in self.result.results.metrics if row.segment is None]
 
 
-def sample_slates(slates: pl.LazyFrame, baseline: str, variants: list[str], items: pl.DataFrame) -> tuple[SlateSample, ...]:
+def sample_slates(
+    slates: pl.LazyFrame, baseline: str, variants: list[str], items: pl.DataFrame
+) -> tuple[SlateSample, ...]:
     """A few target requests whose lists differ most from the baseline's, labelled ones first."""
     others = [variant for variant in variants if variant != baseline][:1] or [baseline]
     target = slates.filter(pl.col("target"))
@@ -108,7 +116,7 @@ def sample_slates(slates: pl.LazyFrame, baseline: str, variants: list[str], item
         .agg(
             moved=(pl.col("mine") - pl.col("theirs").fill_null(pl.col("mine") + SHOWN)).abs().sum(),
             labelled=pl.col(c.GRADE).is_not_null().any(),
-            long=pl.len() >= 3,  # noqa: PLR2004 - a list of two shows nothing
+            long=pl.len() >= 3,
         )
         .sort("long", "labelled", "moved", c.REQUEST_ID, descending=[True, True, True, False])
         .head(SAMPLE)
@@ -117,19 +125,21 @@ def sample_slates(slates: pl.LazyFrame, baseline: str, variants: list[str], item
     chosen = changed[c.REQUEST_ID]
     rows = slates.filter(pl.col(c.REQUEST_ID).is_in(chosen.implode()) & (pl.col(c.RANK) <= SHOWN)).collect()
     titles = _titles(items)
-    return tuple(_sample(rows.filter(pl.col(c.REQUEST_ID) == request), request, baseline, variants, titles)
-                 for request in chosen.to_list())
+    return tuple(
+        _sample(rows.filter(pl.col(c.REQUEST_ID) == request), request, baseline, variants, titles)
+        for request in chosen.to_list()
+    )
 
 
 def _sample(
     rows: pl.DataFrame, request: Any, baseline: str, variants: list[str], titles: dict[Any, str]
 ) -> SlateSample:
-    ranks = {
-        row[c.ITEM_ID]: row[c.RANK] for row in rows.filter(pl.col(c.VARIANT) == baseline).iter_rows(named=True)
-    }
+    ranks = {row[c.ITEM_ID]: row[c.RANK] for row in rows.filter(pl.col(c.VARIANT) == baseline).iter_rows(named=True)}
     lists = {
         variant: tuple(
-            SlateItem(row[c.RANK], str(row[c.ITEM_ID]), titles.get(row[c.ITEM_ID]), row[c.GRADE], ranks.get(row[c.ITEM_ID]))
+            SlateItem(
+                row[c.RANK], str(row[c.ITEM_ID]), titles.get(row[c.ITEM_ID]), row[c.GRADE], ranks.get(row[c.ITEM_ID])
+            )
             for row in rows.filter(pl.col(c.VARIANT) == variant).sort(c.RANK).iter_rows(named=True)
         )
         for variant in variants
@@ -142,4 +152,4 @@ def _titles(items: pl.DataFrame) -> dict[Any, str]:
     if name is None:
         return {}
     filled = items.select(c.ITEM_ID, name).drop_nulls()
-    return {key: title if len(title) <= 120 else title[:119] + "…" for key, title in filled.iter_rows()}  # noqa: PLR2004
+    return {key: title if len(title) <= 120 else title[:119] + "…" for key, title in filled.iter_rows()}

@@ -49,7 +49,7 @@ def p_value(value: float | None) -> str:
     >>> p_value(0.00001), p_value(0.25)
     ('< 0.001', '0.250')
     """
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def relative_interval(row: ComparisonRow) -> str:

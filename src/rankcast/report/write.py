@@ -24,24 +24,44 @@ def write_reports(folder: Path, report: Report) -> None:
 def markdown(report: Report) -> str:
     """The report as a comment: decision first, one table, the ledger folded."""
     rendered: str = _templates(autoescape=False).get_template("report.md.j2").render(report=report, **_helpers())
-    return rendered if len(rendered) <= MOST_CHARACTERS else rendered[: MOST_CHARACTERS - 60] + "\n\n(cut; see report.html)\n"
+    return (
+        rendered
+        if len(rendered) <= MOST_CHARACTERS
+        else rendered[: MOST_CHARACTERS - 60] + "\n\n(cut; see report.html)\n"
+    )
 
 
 def html(report: Report) -> str:
     """The report as one self-contained page: no network, text of the data always shown as text."""
     style = _asset("report.css")
     script = _asset("report.js")
-    rendered: str = _templates(autoescape=True).get_template("report.html.j2").render(
-        report=report, style=style, script=script, script_hash=_hash(script), charts=charts,
-        most_segment_rows=_MOST_SEGMENT_ROWS, **_helpers())
+    rendered: str = (
+        _templates(autoescape=True)
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            style=style,
+            script=script,
+            script_hash=_hash(script),
+            charts=charts,
+            most_segment_rows=_MOST_SEGMENT_ROWS,
+            **_helpers(),
+        )
+    )
     return rendered
 
 
 def _helpers() -> dict[str, Any]:
     return {
         "roles": {"primary": "primary", "guardrails": "guardrail", "exploration": "also"},
-        "number": text.number, "share": text.share, "signed": text.signed, "signed_share": text.signed_share,
-        "p_value": text.p_value, "relative_interval": text.relative_interval, "segment_name": text.segment_name, "cell": _cell,
+        "number": text.number,
+        "share": text.share,
+        "signed": text.signed,
+        "signed_share": text.signed_share,
+        "p_value": text.p_value,
+        "relative_interval": text.relative_interval,
+        "segment_name": text.segment_name,
+        "cell": _cell,
     }
 
 
@@ -49,9 +69,13 @@ def _helpers() -> dict[str, Any]:
 def _templates(autoescape: bool) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(  # noqa: S701 - Markdown goes through `cell`, HTML is escaped
-        loader=PackageLoader("rankcast.report"), autoescape=autoescape, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=PackageLoader("rankcast.report"),
+        autoescape=autoescape,  # noqa: S701 - Markdown goes through `cell`, HTML is escaped
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _asset(name: str) -> str:
@@ -68,7 +92,11 @@ def _hash(script: str) -> str:
 def _cell(value: object) -> str:
     """Text of the data in a Markdown table: no markup, no line break, not too long."""
     shown = " ".join(str(value).split())
-    shown = shown if len(shown) <= 80 else shown[:79] + "…"  # noqa: PLR2004
+    shown = shown if len(shown) <= 80 else shown[:79] + "…"
     for mark in "\\`*_{}[]<>()#+!|~@$":
-        shown = shown.replace(mark, "\\" + mark) if mark not in "<>" else shown.replace(mark, {"<": "&lt;", ">": "&gt;"}[mark])
+        shown = (
+            shown.replace(mark, "\\" + mark)
+            if mark not in "<>"
+            else shown.replace(mark, {"<": "&lt;", ">": "&gt;"}[mark])
+        )
     return shown

@@ -24,14 +24,25 @@ class TemporalLeakage:
         start = plan.instant(plan.study.period.from_) if evidence.first_request is None else evidence.first_request
         models = [variant for variant in plan.variants if variant.decided]
         leaking = [
-            f"{variant.name} (until {variant.spec.trained_until})" for variant in models
+            f"{variant.name} (until {variant.spec.trained_until})"
+            for variant in models
             if variant.spec.trained_until is not None and plan.instant(variant.spec.trained_until) > start
         ]
         if leaking:
-            return finding(self, "fired", "error", f"trained on data from inside the period: {', '.join(leaking)}",
-                           "train on data from before the period, or move the period")
+            return finding(
+                self,
+                "fired",
+                "error",
+                f"trained on data from inside the period: {', '.join(leaking)}",
+                "train on data from before the period, or move the period",
+            )
         silent = [variant.name for variant in models if variant.spec.trained_until is None]
         if silent or not models:
-            return finding(self, "cannot check", "error", f"no `trained_until` for {', '.join(silent) or 'any model'}",
-                           "say in each variant until when its training data reach: `trained_until: 2023-10-01`")
+            return finding(
+                self,
+                "cannot check",
+                "error",
+                f"no `trained_until` for {', '.join(silent) or 'any model'}",
+                "say in each variant until when its training data reach: `trained_until: 2023-10-01`",
+            )
         return finding(self, "passed", "error", "every model was trained on data from before the period", "")

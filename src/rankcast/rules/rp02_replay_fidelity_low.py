@@ -25,11 +25,21 @@ class ReplayFidelityLow:
     def check(self, evidence: Evidence) -> Finding:
         fidelity, bar = evidence.fidelity, evidence.plan.study.fidelity.at_least
         if fidelity is None or fidelity.overlap is None:
-            return finding(self, "cannot check", "error", "no replayed request has an impression",
-                           "add the lists that were really shown as `tables.impressions` (request_id, item_id, rank)")
+            return finding(
+                self,
+                "cannot check",
+                "error",
+                "no replayed request has an impression",
+                "add the lists that were really shown as `tables.impressions` (request_id, item_id, rank)",
+            )
         shown = f"mean overlap {fidelity.overlap:.3f} over {fidelity.requests:,} requests, bar {bar:g}"
         if fidelity.overlap >= max(bar, WARN_BELOW):
             return finding(self, "passed", "error", shown, "")
         severity = "error" if fidelity.overlap < bar else "warning"
-        return finding(self, "fired", severity, shown,
-                       "compare the steps, their order, the batches and the time zone with production's")
+        return finding(
+            self,
+            "fired",
+            severity,
+            shown,
+            "compare the steps, their order, the batches and the time zone with production's",
+        )

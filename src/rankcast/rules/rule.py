@@ -33,9 +33,16 @@ class Rule(Protocol):
 
 def finding(rule: Rule, status: str, severity: str, evidence: str, remedy: str) -> Finding:
     """A finding of a rule."""
-    return Finding.model_validate({
-        "rule": rule.code, "name": rule.name, "severity": severity, "status": status, "evidence": evidence, "remedy": remedy,
-    })
+    return Finding.model_validate(
+        {
+            "rule": rule.code,
+            "name": rule.name,
+            "severity": severity,
+            "status": status,
+            "evidence": evidence,
+            "remedy": remedy,
+        }
+    )
 
 
 def check_all(evidence: Evidence) -> tuple[Finding, ...]:

@@ -36,7 +36,9 @@ class Run:
         try:
             return Result.model_validate_json((self.folder / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValidationError) as error:
-            raise RunError(f"{self.folder}: not a run that this version can read: {str(error).splitlines()[0]}") from error
+            raise RunError(
+                f"{self.folder}: not a run that this version can read: {str(error).splitlines()[0]}"
+            ) from error
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -78,7 +80,9 @@ class Run:
         return pl.read_parquet(self.folder / name / "*.parquet")
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}: {one.decision}" for name, one in self.result.decision.items()) or "nothing to decide"
+        shown = (
+            ", ".join(f"{name}: {one.decision}" for name, one in self.result.decision.items()) or "nothing to decide"
+        )
         return f"Run({self.result.study} {self.id}; {shown}; {self.folder})"
 
 
@@ -124,7 +128,9 @@ def open_run(name: str, out: Path) -> Run:
         return matches[0]
     if matches:
         raise RunError(f"`{name}` could be {', '.join(run.id for run in matches)}; write more of the id")
-    raise RunError(f"no run `{name}`: neither a run folder, nor the id of a run below {out}; `rankcast runs` lists them")
+    raise RunError(
+        f"no run `{name}`: neither a run folder, nor the id of a run below {out}; `rankcast runs` lists them"
+    )
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import rankcast
 from rankcast.records import Fingerprint
 
 
@@ -28,7 +27,7 @@ def run_id(plan: dict[str, Any], private: str, fingerprints: Iterable[Fingerprin
 @cache
 def code_fingerprint() -> str:
     """A hash over Rankcast's own source files."""
-    folder = Path(rankcast.__file__).parent
+    folder = Path(__file__).parents[1]
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())

@@ -19,8 +19,13 @@ _PACKAGES = ("rankcast", "polars", "numpy", "duckdb", "scipy", "pydantic")
 
 
 def manifest(
-    study: str, plan: dict[str, Any], seed: int, fingerprints: Iterable[Fingerprint], stages: Sequence[dict[str, Any]],
-    started: datetime, folder: Path,
+    study: str,
+    plan: dict[str, Any],
+    seed: int,
+    fingerprints: Iterable[Fingerprint],
+    stages: Sequence[dict[str, Any]],
+    started: datetime,
+    folder: Path,
 ) -> dict[str, Any]:
     """Everything that a reader needs to repeat the run."""
     return {
@@ -34,7 +39,9 @@ def manifest(
         "seed": seed,
         "engine": "local",
         "machine": {
-            "python": platform.python_version(), "system": platform.system(), "processor": platform.machine(),
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "processor": platform.machine(),
         },
         "started": started.astimezone(UTC).isoformat(timespec="seconds"),
         "stages": list(stages),
@@ -59,7 +66,10 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 - fixed program and arguments
         ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
-        capture_output=True, text=True, timeout=10, check=True,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
     )
     return done.stdout.strip()
 

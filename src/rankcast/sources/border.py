@@ -58,12 +58,15 @@ def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Pr
     """A problem for each declared column that is not among `found`."""
     problems = [
         source.problem(
-            f"column `{name}` is missing{nearest(name, found)}; map it with `columns: {{{name}: <theirs>}}`", name)
-        for name in schema.required if name not in found
+            f"column `{name}` is missing{nearest(name, found)}; map it with `columns: {{{name}: <theirs>}}`", name
+        )
+        for name in schema.required
+        if name not in found
     ]
     problems += [
         source.problem(f"neither `{one}` nor `{other}` is there; found: {', '.join(found)}")
-        for one, other in schema.either if one not in found and other not in found
+        for one, other in schema.either
+        if one not in found and other not in found
     ]
     return problems
 
@@ -71,7 +74,8 @@ def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Pr
 def _rename(raw: pl.DataFrame, source: Source) -> tuple[pl.DataFrame, list[Problem]]:
     problems = [
         source.problem(f"column `{theirs}` is missing{nearest(theirs, raw.columns)}", f"columns.{ours}")
-        for ours, theirs in source.columns.items() if theirs not in raw.columns
+        for ours, theirs in source.columns.items()
+        if theirs not in raw.columns
     ]
     if problems:
         return raw, problems
@@ -101,7 +105,9 @@ def _convert(
         return series, [source.problem(f"expected {kind.value}, {found}{hint}", series.name)]
     lost = converted.is_null() & series.is_not_null()
     if lost.any():
-        message = f"{int(lost.sum())} of {len(series)} values are not {kind.value}, such as {_examples(series.filter(lost))}"
+        message = (
+            f"{int(lost.sum())} of {len(series)} values are not {kind.value}, such as {_examples(series.filter(lost))}"
+        )
         return converted, [source.problem(message, series.name)]
     return converted, []
 
@@ -165,19 +171,31 @@ def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem
     if c.SCORE in frame.columns and schema.kinds.get(c.SCORE) is Kind.NUMBER:
         broken = frame.filter(pl.col(c.SCORE).is_nan())
         if len(broken):
-            problems.append(source.problem(
-                f"{len(broken)} of {len(frame)} scores are NaN, such as {_rows(broken)}; a model that cannot score an item "
-                "must leave the row out", c.SCORE))
+            problems.append(
+                source.problem(
+                    f"{len(broken)} of {len(frame)} scores are NaN, such as {_rows(broken)}; a model that cannot score an item "
+                    "must leave the row out",
+                    c.SCORE,
+                )
+            )
     if c.RANK in frame.columns and schema.kinds.get(c.RANK) is Kind.COUNT:
         broken = frame.filter(pl.col(c.RANK) < 1)
         if len(broken):
-            problems.append(source.problem(
-                f"{len(broken)} of {len(frame)} ranks are below 1, such as {_rows(broken)}; ranks count from 1", c.RANK))
+            problems.append(
+                source.problem(
+                    f"{len(broken)} of {len(frame)} ranks are below 1, such as {_rows(broken)}; ranks count from 1",
+                    c.RANK,
+                )
+            )
     if c.CLOSE_AT in frame.columns and schema.kinds.get(c.CLOSE_AT) is Kind.TIME:
         broken = frame.filter(pl.col(c.CLOSE_AT) < pl.col(c.OPEN_AT))
         if len(broken):
-            problems.append(source.problem(
-                f"{len(broken)} of {len(frame)} intervals close before they open, such as {_rows(broken)}", c.CLOSE_AT))
+            problems.append(
+                source.problem(
+                    f"{len(broken)} of {len(frame)} intervals close before they open, such as {_rows(broken)}",
+                    c.CLOSE_AT,
+                )
+            )
     return problems
 
 
@@ -188,12 +206,16 @@ def _duplicates(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Pro
         key = [owner, c.ITEM_ID] + ([c.COMPUTED_AT] if c.COMPUTED_AT in frame.columns else [])
     if not key:
         return []
-    repeated = len(frame) - frame.select(pl.struct(key).n_unique() if len(key) > 1 else pl.col(key[0]).n_unique()).item()
+    repeated = (
+        len(frame) - frame.select(pl.struct(key).n_unique() if len(key) > 1 else pl.col(key[0]).n_unique()).item()
+    )
     if not repeated:
         return []
     broken = frame.filter(frame.select(key).is_duplicated()).select(key).unique(maintain_order=True)
     name = ", ".join(key)
-    return [source.problem(f"{repeated} rows repeat a ({name}) that is already there, such as {_rows(broken)}", key[-1])]
+    return [
+        source.problem(f"{repeated} rows repeat a ({name}) that is already there, such as {_rows(broken)}", key[-1])
+    ]
 
 
 def _examples(series: pl.Series) -> str:

@@ -52,15 +52,20 @@ class Encoder:
         return joined[_CODE].fill_null(-1).to_numpy().astype(np.int64, copy=False)
 
 
-def encode(frames: Frames, scores: Mapping[str, pl.DataFrame], extra: Mapping[str, pl.DataFrame]) -> tuple[Logs, Encoders]:
+def encode(
+    frames: Frames, scores: Mapping[str, pl.DataFrame], extra: Mapping[str, pl.DataFrame]
+) -> tuple[Logs, Encoders]:
     """Encode the service's tables. `scores` and `extra` (candidates) only lend their item ids to the codes."""
     encoders = Encoders(
         requests=Encoder.over([frames["requests"][c.REQUEST_ID]]),
         users=Encoder.over([frames[name][c.USER_ID] for name in ("requests", "events") if name in frames]),
-        items=Encoder.over([
-            frame[c.ITEM_ID]
-            for frame in (*frames.values(), *scores.values(), *extra.values()) if c.ITEM_ID in frame.columns
-        ]),
+        items=Encoder.over(
+            [
+                frame[c.ITEM_ID]
+                for frame in (*frames.values(), *scores.values(), *extra.values())
+                if c.ITEM_ID in frame.columns
+            ]
+        ),
     )
     logs = Logs(
         ids=Ids(encoders.requests.ids, encoders.users.ids, encoders.items.ids),
@@ -89,11 +94,24 @@ def encode_scores(frame: pl.DataFrame, encoders: Encoders, requests: Requests) -
     owner = encoders.users.codes(frame[c.USER_ID]) if by_user else encoders.requests.codes(frame[c.REQUEST_ID])
     if by_user:
         owner = np.where(np.isin(owner, requests.user), owner, -1)
-    computed = micros(frame[c.COMPUTED_AT]) if c.COMPUTED_AT in frame.columns else np.full(len(frame), -FOREVER, dtype=np.int64)
+    computed = (
+        micros(frame[c.COMPUTED_AT])
+        if c.COMPUTED_AT in frame.columns
+        else np.full(len(frame), -FOREVER, dtype=np.int64)
+    )
     value = frame[c.SCORE] if c.SCORE in frame.columns else -frame[c.RANK].cast(pl.Float64)
-    table = pl.DataFrame({
-        "owner": owner, "computed": computed, "value": value.to_numpy() + 0.0, "item": encoders.items.codes(frame[c.ITEM_ID]),
-    }).filter(pl.col("owner") >= 0).sort("owner", "computed", "value", "item", descending=[False, False, True, False])
+    table = (
+        pl.DataFrame(
+            {
+                "owner": owner,
+                "computed": computed,
+                "value": value.to_numpy() + 0.0,
+                "item": encoders.items.codes(frame[c.ITEM_ID]),
+            }
+        )
+        .filter(pl.col("owner") >= 0)
+        .sort("owner", "computed", "value", "item", descending=[False, False, True, False])
+    )
     owner, computed = table["owner"].to_numpy(), table["computed"].to_numpy()
     fresh = np.ones(len(table), dtype=bool)
     fresh[1:] = (owner[1:] != owner[:-1]) | (computed[1:] != computed[:-1])
@@ -151,11 +169,17 @@ def _impressions(frame: pl.DataFrame | None, encoders: Encoders) -> Impressions:
     if frame is None:
         nothing = np.zeros(0, dtype=np.int64)
         return Impressions(nothing, nothing, nothing, nothing.astype(bool), np.zeros(size + 1, dtype=np.int64))
-    table = pl.DataFrame({
-        "request": encoders.requests.codes(frame[c.REQUEST_ID]),
-        "item": encoders.items.codes(frame[c.ITEM_ID]),
-        "rank": frame[c.RANK].to_numpy(),
-    }).filter(pl.col("request") >= 0).sort("request", "rank", "item")
+    table = (
+        pl.DataFrame(
+            {
+                "request": encoders.requests.codes(frame[c.REQUEST_ID]),
+                "item": encoders.items.codes(frame[c.ITEM_ID]),
+                "rank": frame[c.RANK].to_numpy(),
+            }
+        )
+        .filter(pl.col("request") >= 0)
+        .sort("request", "rank", "item")
+    )
     repeated = ~table.select(pl.struct("request", "item").is_first_distinct()).to_series().to_numpy()
     request = table["request"].to_numpy()
     return Impressions(request, table["item"].to_numpy(), table["rank"].to_numpy(), repeated, offsets(request, size))

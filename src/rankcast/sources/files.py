@@ -27,10 +27,15 @@ def format_of(path: Path) -> str | None:
 def find(files: FileSet, source: Source) -> list[Path]:
     """The files of a set; DataError when a pattern matches nothing or a name promises no known format."""
     paths, missing = files.find()
-    problems = [source.problem(f"no file matches `{pattern}`; paths are relative to the file that names them")
-                for pattern in missing]
-    problems += [source.problem(f"{files.show(path)}: unknown format; expected a name ending in {', '.join(FORMATS)}")
-                 for path in paths if format_of(path) is None]
+    problems = [
+        source.problem(f"no file matches `{pattern}`; paths are relative to the file that names them")
+        for pattern in missing
+    ]
+    problems += [
+        source.problem(f"{files.show(path)}: unknown format; expected a name ending in {', '.join(FORMATS)}")
+        for path in paths
+        if format_of(path) is None
+    ]
     if problems:
         raise DataError(problems)
     return paths

@@ -65,7 +65,9 @@ def load(inputs: Inputs, progress: Progress) -> Loaded:
         problems += checked.problems
         tables[name] = _Table(source, schema, checked.frame)
         for fingerprint in fingerprints(source):
-            rows = len(checked.frame) if source.sql is None and len(files.find(source.file_sets[0], source)) == 1 else None
+            rows = (
+                len(checked.frame) if source.sql is None and len(files.find(source.file_sets[0], source)) == 1 else None
+            )
             prints[fingerprint.path] = fingerprint.model_copy(update={"rows": rows})
         progress(f"{name}: {len(checked.frame):,} rows")
     problems += _id_problems(tables)
@@ -111,8 +113,11 @@ def check_headers(inputs: Inputs) -> list[Problem]:
 
 def _header_problems(header: list[str], schema: Schema, source: Source) -> list[Problem]:
     theirs = {theirs: ours for ours, theirs in source.columns.items()}
-    lost = [source.problem(f"column `{name}` is missing; found: {', '.join(header)}", f"columns.{ours}")
-            for name, ours in theirs.items() if name not in header]
+    lost = [
+        source.problem(f"column `{name}` is missing; found: {', '.join(header)}", f"columns.{ours}")
+        for name, ours in theirs.items()
+        if name not in header
+    ]
     return lost or border.missing_columns([theirs.get(name, name) for name in header], schema, source)
 
 
@@ -140,9 +145,13 @@ def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
             if name not in filled:
                 tables[name] = replace(table, frame=table.frame.with_columns(pl.col(column).cast(first, strict=False)))
             elif table.frame[column].dtype != first:
-                problems.append(table.source.problem(
-                    f"ids are {_kind(table.frame[column].dtype)}, but {_kind(first)} in `{filled[0]}`; "
-                    "make them one type, e.g. with CAST in `sql`", column))
+                problems.append(
+                    table.source.problem(
+                        f"ids are {_kind(table.frame[column].dtype)}, but {_kind(first)} in `{filled[0]}`; "
+                        "make them one type, e.g. with CAST in `sql`",
+                        column,
+                    )
+                )
     return problems
 
 
@@ -153,7 +162,9 @@ def _kind(dtype: pl.DataType) -> str:
 def _encode(tables: dict[str, _Table], prints: tuple[Fingerprint, ...]) -> Loaded:
     frames = {name: table.frame for name, table in tables.items() if "/" not in name}
     scores = {name.removeprefix("scores/"): table.frame for name, table in tables.items() if table.schema is SCORES}
-    pools = {name.removeprefix("candidates/"): table.frame for name, table in tables.items() if table.schema is CANDIDATES}
+    pools = {
+        name.removeprefix("candidates/"): table.frame for name, table in tables.items() if table.schema is CANDIDATES
+    }
     logs, encoders = encode.encode(frames, scores, pools)
     encoded = {name: encode.encode_scores(frame, encoders, logs.requests) for name, frame in scores.items()}
     candidates = {name: encode.encode_candidates(frame, encoders) for name, frame in pools.items()}
@@ -180,8 +191,11 @@ def _counts(
             named = frames["events"][c.REQUEST_ID].is_not_null().sum()
             lost = int(named) - int(frames["events"][c.REQUEST_ID].is_in(logs.ids.requests.implode()).sum())
             counts.append(Count(table="events", what="with a request_id that is not in requests", count=lost, of=raw))
-            early = (events.request >= 0) & (events.time < logs.requests.time[events.request]) if len(
-                logs.requests.time) else events.request >= 0
+            early = (
+                (events.request >= 0) & (events.time < logs.requests.time[events.request])
+                if len(logs.requests.time)
+                else events.request >= 0
+            )
             count("events", "before their request", early)
         if known is not None:
             count("events", "of an item that is not in items", ~known[events.item])

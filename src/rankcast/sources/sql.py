@@ -66,7 +66,7 @@ def _open_views(connection: Any, source: Source, target: Path, timezone: str) ->
             raise DataError(source.problem(f"files of several formats: {', '.join(sorted(map(str, kinds)))}", name))
         listed = "[" + ", ".join(f"'{_quoted(path)}'" for path in paths) + "]"
         reader = _READERS[str(kinds.pop())].format(files=listed)
-        views.append(f'CREATE VIEW "{name}" AS SELECT * FROM {reader}')
+        views.append(f'CREATE VIEW "{name.replace(chr(34), chr(34) * 2)}" AS SELECT * FROM {reader}')  # noqa: S608 - quoted
         allowed += paths
     connection.execute(f"SET TimeZone = '{timezone}'")
     connection.execute("SET allowed_paths = [" + ", ".join(f"'{_quoted(path)}'" for path in allowed) + "]")

@@ -33,10 +33,13 @@ def to_utc(values: pl.Series, timezone: str) -> pl.Series | None:
 
 def _parse(values: pl.Series, timezone: str) -> pl.Series:
     text = values.str.strip_chars().str.replace(r"[zZ]$", "+00:00")
-    zoned = pl.coalesce(*(pl.col("t").str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
-                          for form in _ZONED))
-    local = pl.coalesce(*(pl.col("t").str.to_datetime(form, time_unit="us", strict=False) for form in _LOCAL),
-                        pl.col("t").str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
+    zoned = pl.coalesce(
+        *(pl.col("t").str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in _ZONED)
+    )
+    local = pl.coalesce(
+        *(pl.col("t").str.to_datetime(form, time_unit="us", strict=False) for form in _LOCAL),
+        pl.col("t").str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
+    )
     frame = pl.DataFrame({"t": text}).select(zoned=zoned, local=local)
     return pl.select(pl.coalesce(frame["zoned"], _localise(frame["local"], timezone))).to_series()
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -128,5 +127,3 @@ class Logs:
         """Start and length of the impressions of each request."""
         start = self.impressions.start[requests]
         return start, self.impressions.start[requests + 1] - start
-
-

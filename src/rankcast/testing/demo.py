@@ -9,9 +9,9 @@ from typing import Any
 
 from rankcast.errors import RunError
 from rankcast.records import Result
-from rankcast.testing.jobboard import JobBoard, simulate
+from rankcast.testing.jobboard import JobBoard, Variant, simulate
 
-STUDIES = {"two_tower": "two-tower", "filter_net": "filter-net"}
+STUDIES: Mapping[Variant, str] = {"two_tower": "two-tower", "filter_net": "filter-net"}
 
 SERVICE = """\
 # yaml-language-server: $schema=./schema/service.json
@@ -148,15 +148,19 @@ def write_demo(folder: Path, requests: int, seed: int, schemas: Mapping[str, str
     for variant, study in STUDIES.items():
         why, expect = _WORDS[variant]
         _keep_or_write(
-            folder / "studies" / f"{study}.yaml", STUDY.format(study=study, variant=variant, why=why, expect=expect))
+            folder / "studies" / f"{study}.yaml", STUDY.format(study=study, variant=variant, why=why, expect=expect)
+        )
     return board
 
 
-def online_story(board: JobBoard, variant: str, result: Result) -> Story:
+def online_story(board: JobBoard, variant: Variant, result: Result) -> Story:
     """What the simulated service really does with a variant, beside what the run said."""
     truth, production, test = board.online(variant), board.online("production"), board.ab_test(variant, seed=0)
-    row = next(row for row in result.results.comparisons
-               if row.variant == variant and row.family == "primary" and row.segment is None)
+    row = next(
+        row
+        for row in result.results.comparisons
+        if row.variant == variant and row.family == "primary" and row.segment is None
+    )
     base = row.baseline_value
     return Story(
         variant=variant,

@@ -56,6 +56,7 @@ def _one(logs: Logs, scope: str, name: str, theirs: str) -> Filter:
         sizes = wanted.start[asking + 1] - start
         row, at = spans(start, sizes)
         found = offered.contain(lists.item[row], wanted.code[at])
-        return (sizes == 0) | (np.bincount(row, found, len(lists.item)) > 0)
+        kept: Bools = (sizes == 0) | (np.bincount(row, found, len(lists.item)) > 0)
+        return kept
 
     return keep

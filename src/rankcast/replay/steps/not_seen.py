@@ -29,7 +29,9 @@ class NotSeen:
 
     @classmethod
     def parse(cls, argument: object) -> NotSeen:
-        given = mapping({} if argument is None else argument, set(), {"events", "within"}, "events: [apply], within: 365d")
+        given = mapping(
+            {} if argument is None else argument, set(), {"events", "within"}, "events: [apply], within: 365d"
+        )
         events = given.get("events")
         if events is not None and (
             not isinstance(events, list) or not events or not all(isinstance(name, str) for name in events)

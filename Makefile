@@ -1,0 +1,56 @@
+# Two commands: `make demo` does the main job on a simulated service, `make test` installs and runs all tests.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test fast lint docs schema lock clean help
+
+help:
+	@echo "make demo   write and run the demo in demo/"
+	@echo "make test   lint, types, import contracts, docs, all tests"
+	@echo "make fast   the tests without the slow ones and the browser"
+	@echo "make docs   build the docs site into site/"
+	@echo "make lock   renew requirements/*.lock (needs uv)"
+
+demo: $(VENV)/run.stamp
+	$(BIN)/rankcast demo demo
+
+test: $(VENV)/dev.stamp lint docs
+	$(BIN)/python -m pytest -n auto
+
+fast: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n auto -m "not slow and not browser"
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/mkdocs build --strict --quiet
+
+schema: $(VENV)/run.stamp
+	$(BIN)/rankcast schema service > examples/schema/service.json
+	$(BIN)/rankcast schema study > examples/schema/study.json
+
+lock:
+	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.lock
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit("Rankcast needs Python 3.11 or newer, found " + sys.version.split()[0] + "; say which with make PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/python.stamp requirements/run.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
