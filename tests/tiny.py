@@ -157,8 +157,12 @@ class World:
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
         for name, frame in self.tables.items():
             self._write_table(frame, self.data(name))
-        (self.folder / "service.yaml").write_text(json.dumps(self.service_document, indent=1), encoding="utf-8")
-        (self.folder / "study.yaml").write_text(json.dumps(self.study_document, indent=1), encoding="utf-8")
+        (self.folder / "service.yaml").write_text(
+            json.dumps(self.service_document, indent=1, ensure_ascii=False), encoding="utf-8"
+        )
+        (self.folder / "study.yaml").write_text(
+            json.dumps(self.study_document, indent=1, ensure_ascii=False), encoding="utf-8"
+        )
         return self
 
     def _write_table(self, frame: pl.DataFrame, path: Path) -> None:

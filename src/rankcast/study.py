@@ -125,6 +125,7 @@ class _Experiment:
             study=self.plan.study.study, run=self.identity, decision=decision, results=results, findings=findings
         )
         self.clock.time("report", lambda: self._write(result, table.values, outcomes, population))
+        runs.write_json(self.folder / "manifest.json", self._manifest())
 
     def _label(self) -> tuple[Outcomes, Labels, Population]:
         logs = self.loaded.logs
@@ -176,19 +177,21 @@ class _Experiment:
         (self.folder / "labels").mkdir()
         merge.labels_frame(outcomes, logs).write_parquet(self.folder / "labels" / "labels.parquet")
         runs.write_json(self.folder / "result.json", result.document())
-        made = manifest(
-            self.plan.study.study,
-            self.plan.document(),
-            self.plan.study.seed,
-            self.loaded.fingerprints,
-            self.clock.stages,
-            self.clock.started,
-            self.plan.study_folder,
-        )
-        runs.write_json(self.folder / "manifest.json", made)
         slates = pl.scan_parquet(self.folder / "slates" / "*.parquet")
         sample = sample_slates(slates, self.plan.study.baseline, [v.name for v in self.plan.variants], logs.items.frame)
-        write_reports(self.folder, Report(result, made, sample))
+        write_reports(self.folder, Report(result, self._manifest(), sample))
+
+    def _manifest(self) -> dict[str, Any]:
+        plan, clock = self.plan, self.clock
+        return manifest(
+            plan.study.study,
+            plan.document(),
+            plan.study.seed,
+            self.loaded.fingerprints,
+            clock.stages,
+            clock.started,
+            plan.study_folder,
+        )
 
 
 class _Clock:

@@ -49,7 +49,7 @@ def forest(rows: list[ComparisonRow], by_segment: bool = False) -> str | None:
         "scale": {"domain": ["better", "worse", "equivalent", "undecided", "too few users"],
                   "range": [BLUE, ORANGE, "#009E73", GREY, "#b5bac0"]},
     }  # fmt: skip
-    x_axis = {"format": "+.1%", "title": "difference relative to the baseline", "grid": True}
+    x_axis = {"format": "+.1%", "title": "difference relative to the baseline", "grid": True, "tickCount": 6}
     return _svg({
         "width": 420, "height": {"step": 24}, "data": {"values": data},
         "layer": [
