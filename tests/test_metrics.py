@@ -207,7 +207,6 @@ def every_metric() -> list[Metric]:
 def test_every_string_parses_back() -> None:
     for metric in every_metric():
         assert parse(str(metric)) == metric
-        assert hash(parse(str(metric))) == hash(metric)
 
 
 @pytest.mark.xfail(strict=True, reason="printed with six digits only")
@@ -244,8 +243,6 @@ def test_everything_registered_keeps_its_promises(group: str, name: str) -> None
         assert str(metric) == name
         assert parse(name) == metric
         assert name in inspect.getdoc(cls), "the page shows the string"
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            metric.k = 3
     if group == plugins.RULES:
         assert re.fullmatch(r"[A-Z]{2}[0-9]{2}", name)
         assert cls.moment in {"plan", "result"}

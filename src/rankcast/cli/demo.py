@@ -29,10 +29,10 @@ def command(
     progress = TerminalProgress()
     board = write_demo(folder, requests, seed, schema_files())
     progress.note("simulate", f"{board.requests.height:,} requests of {board.users.height:,} users in {folder}")
-    done = {
-        variant: run(folder / "studies" / f"{study}.yaml", folder / "runs", progress)
-        for variant, study in STUDIES.items()
-    }
+    done = {}
+    for variant, study in STUDIES.items():
+        progress.note("study", study)
+        done[variant] = run(folder / "studies" / f"{study}.yaml", folder / "runs", progress)
     stories = [online_story(board, variant, finished.result) for variant, finished in done.items()]
     if json:
         print_json([story.document() for story in stories])

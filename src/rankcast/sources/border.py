@@ -36,8 +36,9 @@ def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from
     problems += missing_columns(renamed.columns, schema, source)
     if problems:
         return Checked(renamed, tuple(problems))
+    beaten = {other for one, other in schema.either if one in renamed.columns}
     columns: list[pl.Series] = []
-    for series in renamed.get_columns():
+    for series in renamed.drop(beaten & set(renamed.columns)).get_columns():
         kind = schema.kinds.get(series.name)
         if kind is None:
             if schema.extras:
@@ -145,8 +146,10 @@ def _plain(series: pl.Series) -> pl.Series:
 def _guess(series: pl.Series) -> pl.Series:
     """A type for an undeclared csv column: integer, number or boolean only if every value is one. 007 stays text."""
     values = series.drop_nulls()
-    if series.dtype != pl.String or not len(values):
+    if series.dtype != pl.String:
         return series
+    if not len(values):
+        return series.cast(pl.Null)
     if values.str.contains(_CANONICAL_INTEGER).all():
         return series.cast(pl.Int64)
     if values.str.contains(_FLOAT).all() and not values.str.contains(r"^[+-]?0[0-9]").any():

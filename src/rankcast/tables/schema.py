@@ -23,7 +23,8 @@ class Kind(StrEnum):
 class Schema:
     """Columns of one table.
 
-    `required` must be there; `optional` may; of each pair in `either` at least one must. `nullable` columns may hold
+    `required` must be there; `optional` may; of each pair in `either` at least one must, and the
+    first wins where both are. `nullable` columns may hold
     nulls. `unique` must not repeat. Columns that are not named here are kept as they are, for filters and segments.
     """
 
