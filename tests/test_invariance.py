@@ -14,7 +14,7 @@ import rankcast
 import rankcast.study
 from worlds import KNOBS, World
 
-SEEDS = range(8)
+SEEDS = range(6)
 BIG = 2**60  # a float has no room for such ids
 
 
@@ -27,20 +27,24 @@ def results(study: Path, out: str, without_counts: bool = False) -> str:
     """The bytes of everything that a run found, with its tables."""
     run = rankcast.run(study, out=study.parent / out)
     found = run.result.document()
-    if without_counts:
-        found["results"].pop("counts")
+    found["results"].pop("counts" if without_counts else "nothing", None)
     slates = pl.read_parquet(run.folder / "slates" / "*.parquet").sort("variant", "request_id", "rank")
     tables = [slates, *(pl.read_parquet(run.folder / name / "*.parquet") for name in ("values", "labels"))]
     return json.dumps([found["decision"], found["results"], [table.write_ndjson() for table in tables]], sort_keys=True)
 
 
+def figures(study: Path, out: str) -> Any:
+    return rankcast.run(study, out=study.parent / out).result.document()["results"]
+
+
 def rewrite(folder: Path, name: str, change: Any) -> None:
     """Change the rows of every file of a table; csv as the text that it is."""
-    for file in sorted(folder.rglob(f"{name}*.*")):
-        if file.suffix == ".csv":
-            change(pl.read_csv(file, infer_schema=False)).write_csv(file)
-        elif file.suffix == ".parquet":
-            change(pl.read_parquet(file)).write_parquet(file)
+    for file in filter(Path.is_file, [*(folder / "data").rglob("*"), *(folder / "scores").rglob("*")]):
+        if name not in str(file.relative_to(folder)):
+            continue
+        csv = file.suffix == ".csv"
+        frame = change(pl.read_csv(file, infer_schema=False) if csv else pl.read_parquet(file))
+        frame.write_csv(file) if csv else frame.write_parquet(file)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -62,8 +66,7 @@ def test_order_of_rows_columns_and_a_repeated_run(seed: int, tmp_path: Path) -> 
     for study in world(seed, parts=False).write(tmp_path):
         before = results(study, "before")
         assert results(study, "again") == before
-        rewrite(tmp_path / "data", "", lambda frame: shuffled(frame, seed))
-        rewrite(tmp_path / "scores", "", lambda frame: shuffled(frame, seed))
+        rewrite(tmp_path, "", lambda frame: shuffled(frame, seed))
         assert results(study, "after") == before
 
 
@@ -72,7 +75,7 @@ def test_duplicate_events_and_intervals(seed: int, tmp_path: Path) -> None:
     for study in world(seed, tables="all", events="some").write(tmp_path):
         before = results(study, "before", without_counts=True)
         for name in ("events", "availability"):
-            rewrite(tmp_path / "data", name, lambda frame: pl.concat([frame, frame.head(len(frame) // 2)]))
+            rewrite(tmp_path, name, lambda frame: pl.concat([frame, frame.head(len(frame) // 2)]))
         assert results(study, "after", without_counts=True) == before
 
 
@@ -81,17 +84,11 @@ def shift(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(ids).cast(pl.Int64) + BIG)
 
 
-def figures(study: Path, out: str) -> Any:
-    return rankcast.run(study, out=study.parent / out).result.document()["results"]
-
-
 @pytest.mark.parametrize("seed", SEEDS[:4])
 def test_big_ids(seed: int, tmp_path: Path) -> None:
-    options = {"ids": "int", "form": "parquet", "mapped": False, "coverage": False}
-    for study in world(seed, **options).write(tmp_path):
+    for study in world(seed, ids="int", form="parquet", mapped=False, coverage=False).write(tmp_path):
         before = figures(study, "before")
-        rewrite(tmp_path / "data", "", shift)
-        rewrite(tmp_path / "scores", "", shift)
+        rewrite(tmp_path, "", shift)
         assert figures(study, "after") == before
 
 
@@ -119,21 +116,21 @@ metrics: {primary: dcg@2}
 
 def hand(folder: Path, items: tuple[int, int] = (10, 11), companies: tuple[int, int] = (1, 2)) -> Path:
     """Two requests, two items of two companies, and two folders with a file of the same name."""
-    requests = "request_id,user_id,timestamp\n1,1,2023-10-02T01:00\n2,2,2023-10-02T01:00\n"
-    clicks = "".join(f"{n},{items[1]},2023-10-02T02:00,click,{n}\n" for n in (1, 2))
-    scores = "".join(f"{n},{item},{5 - at}\n" for n in (1, 2) for at, item in enumerate(items))
-    lines = "".join(f"{item},{company}\n" for item, company in zip(items, companies, strict=True))
+    events = [f"{n},{items[1]},2023-10-02T02:00,click,{n}" for n in (1, 2)]
     files = {
-        "requests/part-0.csv": requests,
-        "events/part-0.csv": "user_id,item_id,timestamp,event,request_id\n" + clicks,
-        "items.csv": "item_id,company\n" + lines,
-        "study/scores.csv": "request_id,item_id,score\n" + scores,
-        "study/service.yaml": SERVICE,
-        "study/study.yaml": STUDY,
+        "requests/part-0.csv": ["request_id,user_id,timestamp", *(f"{n},{n},2023-10-02T01:00" for n in (1, 2))],
+        "events/part-0.csv": ["user_id,item_id,timestamp,event,request_id", *events],
+        "items.csv": ["item_id,company", *(f"{items[at]},{companies[at]}" for at in (0, 1))],
+        "study/scores.csv": [
+            "request_id,item_id,score",
+            *(f"{n},{items[at]},{5 - at}" for n in (1, 2) for at in (0, 1)),
+        ],
+        "study/service.yaml": [SERVICE],
+        "study/study.yaml": [STUDY],
     }
-    for name, text in files.items():
+    for name, lines in files.items():
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
-        (folder / name).write_text(text)
+        (folder / name).write_text("\n".join(lines) + "\n")
     return folder / "study" / "study.yaml"
 
 

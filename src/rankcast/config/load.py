@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rankcast.config.environment import Environment, names_in
+from rankcast.config.independent import independent_problems
 from rankcast.config.plan import Family, Plan, PlannedMetric, PlannedStep, PlannedVariant, Vocabulary, name_steps
 from rankcast.config.problems import problems_of
 from rankcast.config.references import reference_problems
@@ -55,6 +56,8 @@ class _Loader:
             or service_document is None
             or service_path is None
         ):
+            for document in documents:
+                self.problems += independent_problems(document, self.vocabulary, environment)
             raise ConfigError(environment.mask_problem(problem) for problem in self._sorted())
         metrics = self._metrics(study, study_document)
         steps = self._steps(service.production.steps, service_document, ("production", "steps"), environment)
