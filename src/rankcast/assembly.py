@@ -74,7 +74,7 @@ def inputs_of(plan: Plan) -> Inputs:
 
 def _source(plan: Plan, table: Table, key: str, file: str, folder: Path) -> Source:
     def file_set(written: tuple[str, ...]) -> FileSet:
-        resolved = tuple(os.path.normpath(folder / plan.environment.expand(path)) for path in written)
+        resolved = tuple(_resolved(path, folder, plan) for path in written)
         return FileSet(written, resolved, plan.environment.hidden)
 
     return Source(
@@ -86,6 +86,12 @@ def _source(plan: Plan, table: Table, key: str, file: str, folder: Path) -> Sour
         declared_in=file,
         line=plan.line(file, *key.split(".")),
     )
+
+
+def _resolved(written: str, folder: Path, plan: Plan) -> str:
+    """Relative to the file that names it; but what a variable begins is relative to where the command runs, as in a shell."""
+    expanded = plan.environment.expand(written)
+    return os.path.normpath(os.path.abspath(expanded) if written.startswith("${") else folder / expanded)
 
 
 def private_text(plan: Plan) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -55,7 +56,7 @@ def load(inputs: Inputs, progress: Progress) -> Loaded:
     wanted += [(f"candidates/{name}", source, CANDIDATES) for name, source in inputs.candidates.items()]
     tables: dict[str, _Table] = {}
     problems: list[Problem] = []
-    prints: dict[str, Fingerprint] = {}
+    prints: dict[Path, Fingerprint] = {}
     for name, source, schema in wanted:
         try:
             checked = _read(source, schema, inputs.timezone)
@@ -64,22 +65,22 @@ def load(inputs: Inputs, progress: Progress) -> Loaded:
             continue
         problems += checked.problems
         tables[name] = _Table(source, schema, checked.frame)
-        for fingerprint in fingerprints(source):
+        for path, fingerprint in fingerprints(source):
             rows = (
                 len(checked.frame) if source.sql is None and len(files.find(source.file_sets[0], source)) == 1 else None
             )
-            prints[fingerprint.path] = fingerprint.model_copy(update={"rows": rows})
+            prints[path] = fingerprint.model_copy(update={"rows": rows})
         progress(f"{name}: {len(checked.frame):,} rows")
     problems += _id_problems(tables)
     if problems:
         raise DataError(problems)
-    return _encode(tables, tuple(prints[path] for path in sorted(prints)))
+    return _encode(tables, tuple(sorted(prints.values(), key=lambda one: (one.path, one.hash))))
 
 
-def fingerprints(source: Source) -> list[Fingerprint]:
-    """Fingerprints of all files of a source."""
+def fingerprints(source: Source) -> list[tuple[Path, Fingerprint]]:
+    """All files of a source with their fingerprints."""
     return [
-        files.fingerprint(path, file_set.show(path))
+        (path, files.fingerprint(path, file_set.show(path)))
         for file_set in source.file_sets
         for path in files.find(file_set, source)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,28 +28,35 @@ class FileSet:
         found: list[Path] = []
         missing: list[str] = []
         for written, resolved in zip(self.written, self.resolved, strict=True):
-            matches = sorted(Path(match) for match in glob.glob(resolved, recursive=True) if os.path.isfile(match))
+            matches = _matches(resolved)
             found += matches
             if not matches:
                 missing.append(written)
         return list(dict.fromkeys(found)), missing
 
     def show(self, path: Path) -> str:
-        """A file's name as it may be shown: as it was written when it was written whole, else masked."""
-        for written, resolved in zip(self.written, self.resolved, strict=True):
-            if str(path) == resolved:
-                return written
+        """A file's name as it may be shown: beginning as it is written in the file that names it, without hidden values."""
         text = str(path)
+        for written, resolved in zip(self.written, self.resolved, strict=True):
+            if text == resolved:
+                return written
+            folder = os.path.dirname(_before_glob(resolved))
+            if path in _matches(resolved):
+                text = os.path.join(os.path.dirname(_before_glob(written)), os.path.relpath(text, folder or "."))
+                break
         for value, name in self.hidden.items():
             text = text.replace(value, name)
-        if text != str(path):
-            return text
-        for written, resolved in zip(self.written, self.resolved, strict=True):
-            if resolved.endswith(written):
-                base = resolved.removesuffix(written)
-                if text.startswith(base):
-                    return text.removeprefix(base)
-        return path.name
+        return text
+
+
+def _matches(pattern: str) -> list[Path]:
+    if os.path.isfile(pattern):  # a name may hold what a glob would read as its own
+        return [Path(pattern)]
+    return sorted(Path(match) for match in glob.glob(pattern, recursive=True) if os.path.isfile(match))
+
+
+def _before_glob(pattern: str) -> str:
+    return re.split(r"[*?\[]", pattern, maxsplit=1)[0]
 
 
 @dataclass(frozen=True)
