@@ -253,7 +253,7 @@ def matches(columns: Row, pairs: dict[str, str]) -> bool:
     """A filter that is not set keeps everything; one that is set must share a value with the item."""
     for wanted, offered in pairs.items():
         wish, offer = (
-            [] if value is None else value if isinstance(value, list) else [value]
+            [] if value in (None, "") else value if isinstance(value, list) else [value]
             for value in (columns[wanted], columns[offered])
         )
         if wish and not any(value in offer for value in wish):

@@ -26,7 +26,6 @@ KEYS = {
     "users": ("user_id",),
     "scores": ("request_id", "item_id", "score"),
 }
-MISNAMED = {("csv", "timestamp"), ("csv", "open_at")}  # see test_nulls_name_their_column
 COLUMNS = [(table, column) for table, columns in KEYS.items() for column in columns]
 
 
@@ -57,10 +56,9 @@ def test_nulls(tmp_path: Path, ending: str, table: str, name: str) -> None:
     world = World(tmp_path, ending).table(
         table, lambda frame: frame.with_columns(pl.when(first_two).then(None).otherwise(pl.col(name)).alias(name))
     )
-    refused(world.write(), f"{table}.{name}" if (ending, name) not in MISNAMED else table, "2 of ", "null (rows 1, 2)")
+    refused(world.write(), f"{table}.{name}", "2 of ", "null (rows 1, 2)")
 
 
-@pytest.mark.xfail(strict=True, reason="null times of a csv are told of a column `zoned`, which nobody knows")
 @pytest.mark.parametrize("name", ["timestamp"])
 def test_nulls_name_their_column(tmp_path: Path, name: str) -> None:
     world = World(tmp_path, "csv").table("requests", column(name, None))
@@ -98,10 +96,10 @@ def test_duplicates(world: World, table: str) -> None:
         ("impressions", "rank", 1.5, "are not an integer from 1, such as 1.5"),
         ("availability", "close_at", "2022-01-01T00:00:00Z", "close before they open"),
         ("requests", "timestamp", 1696204800, "turn epochs into time stamps with `sql`"),
-        ("requests", "user_id", True, "expected an id (integer or text), found Boolean"),
-        ("items", "item_id", 1.5, "expected an id (integer or text), found Float64 such as 1.5"),
+        ("requests", "user_id", True, "expected an id (integer or text), found booleans"),
+        ("items", "item_id", 1.5, "expected an id (integer or text), found numbers such as 1.5"),
         ("users", "user_id", 2**63, "such as 9223372036854775808"),
-        ("users", "tenure", ["a"], "expected one value a request"),
+        ("users", "tenure", ["a"], "expected one value a row"),
     ],
 )
 def test_values(world: World, table: str, name: str, value: object, said: str) -> None:
@@ -113,7 +111,7 @@ def test_values(world: World, table: str, name: str, value: object, said: str) -
 )
 def test_time_stamps_in_csv(tmp_path: Path, text: str) -> None:
     world = World(tmp_path, "csv").table("requests", column("timestamp", text)).write()
-    refused(world, "requests.timestamp", "12 of 12 values are not a time stamp", repr(text))
+    refused(world, "requests.timestamp", "12 of 12 values are not a time stamp", f'"{text}"')
 
 
 @pytest.mark.parametrize("table", ["availability", "impressions", "events", "scores"])
@@ -190,10 +188,7 @@ def test_steps(world: World, step: dict[str, object], said: str) -> None:
 
 @pytest.mark.parametrize("place", [("production", "steps", 3), ("targets", "where")])
 @pytest.mark.parametrize("text", ["wage > 1", "NOT nope", "foo.bar = 1", "score", "request.timestamp > '2023-10-01'"])
-@pytest.mark.xfail(strict=True, reason="`where` problems that show while rows are evaluated bear no file and key")
 def test_where_says_where(world: World, place: tuple[str, ...], text: str) -> None:
-    if place[0] == "targets" and text == "score":
-        pytest.xfail("told at once, rightly")
     world.service(*place, to={"where": text} if place[0] == "production" else text)
     refused(world.write(), "service.yaml:", place[0])
 
@@ -205,9 +200,8 @@ def test_a_table_without_rows_is_no_error(tmp_path: Path, ending: str, table: st
     assert world.run().code in (0, 3, 4, 5)
 
 
-@pytest.mark.xfail(strict=True, reason="no requests at all: is_in over columns of two types, exit 1")
 def test_no_requests(world: World) -> None:
-    refused(world.table("requests", lambda frame: frame.clear()).write(), "no request")
+    refused(world.table("requests", lambda frame: frame.clear()).write(), "tables.requests: no rows")
 
 
 HOSTILE = [
@@ -237,13 +231,11 @@ def test_hostile_ids_do_no_harm(world: World, hostile: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.xfail(strict=True, reason="a segment value that JSON cannot hold: exit 1")
 def test_segment_values_that_json_cannot_hold(world: World, value: float) -> None:
     assert world.table("users", column("tenure", value)).write().run().code == 3
 
 
 @pytest.mark.parametrize("value", ["\x1b[31m", "\ufffe"], ids=ascii)
-@pytest.mark.xfail(strict=True, reason="the chart library aborts the process on characters that XML forbids")
 def test_segment_values_that_xml_cannot_hold(world: World, value: str) -> None:
     world.table("users", column("tenure", value)).write()
     command = [sys.executable, "-c", "from rankcast.cli import main; main()", "run", "study.yaml", "-q"]
@@ -251,33 +243,28 @@ def test_segment_values_that_xml_cannot_hold(world: World, value: str) -> None:
     assert done.returncode == 3
 
 
-@pytest.mark.xfail(strict=True, reason="Polars panics (a BaseException) on a time far out of range: traceback")
 def test_far_times(world: World) -> None:
     far = pl.Series([2**62] * 12).cast(pl.Datetime("ms", "UTC"))
     world.table("requests", lambda frame: frame.with_columns(timestamp=far))
     refused(world.write(), "requests.timestamp")
 
 
-@pytest.mark.xfail(strict=True, reason="DuckDB writes parquet that Polars cannot read: exit 1")
 def test_sql_of_an_odd_type(world: World) -> None:
     odd = {"sql": "SELECT * FROM duckdb_settings()", "files": {"raw": "data/items.parquet"}}
     refused(world.service("tables", "items", to=odd).write(), "tables.items")
 
 
-@pytest.mark.xfail(strict=True, reason="a csv row with too few fields is filled with nulls without a word")
 def test_short_csv_rows(tmp_path: Path) -> None:
     world = World(tmp_path, "csv").write()
     world.data("items").write_text("item_id,kind,wage,is_test\ni1,a\ni2,a,1,false\n")
     refused(world, "tables.items")
 
 
-@pytest.mark.xfail(strict=True, reason="the study's empty folder stays below --out")
 def test_no_empty_folder_is_left(world: World) -> None:
     assert_refused(world.service("production", "steps", to=[{"where": "item.nope"}]).write().run())
     assert not (world.folder / "runs" / "first").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="check looks at the columns of the first file of a table only")
 def test_check_looks_at_every_file(world: World) -> None:
     world.service("tables", "items", "path", to="data/i/*.parquet").write()
     (world.folder / "data/i").mkdir()
@@ -286,7 +273,6 @@ def test_check_looks_at_every_file(world: World) -> None:
     assert_refused(world.run(command="check"), "item_id")
 
 
-@pytest.mark.xfail(strict=True, reason="check does not hold steps and segments against the columns of the files")
 def test_check_knows_the_columns(world: World) -> None:
     world.study("segments", to=["user.nope"]).write()
     assert_refused(world.run(command="check"), "no column `nope`")
@@ -309,7 +295,6 @@ def test_values_of_variables_stay_out_of_the_run(world: World, monkeypatch: pyte
     assert not [name for name in world.left_behind() if b"hunter2" in (world.folder / "runs" / name).read_bytes()]
 
 
-@pytest.mark.xfail(strict=True, reason="the file of a problem is not masked")
 def test_values_of_variables_stay_hidden_in_the_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
     world.study("service", to="${SECRET}/service.yaml").write()
@@ -321,7 +306,7 @@ def test_values_of_variables_stay_hidden_in_the_place(world: World, monkeypatch:
 def test_out_cannot_be_written(world: World) -> None:
     world.write()
     (world.folder / "runs").write_text("a file")
-    assert_refused(world.run(), "Not a directory")
+    assert_refused(world.run(), "is a file; expected a folder")
 
 
 def test_the_same_study_again(world: World) -> None:
@@ -330,19 +315,17 @@ def test_the_same_study_again(world: World) -> None:
     assert (world.run().code, world.left_behind()) == (first.code, before)
 
 
-@pytest.mark.xfail(strict=True, reason="`runs` reads manifest.json unguarded: exit 1")
 def test_a_broken_manifest(world: World) -> None:
     world.write().run()
     (manifest,) = world.folder.glob("runs/first/*/manifest.json")
     manifest.write_text("{")
-    assert_refused(rankcast("runs", "--out", str(world.folder / "runs")), "manifest.json")
+    listed = rankcast("runs", "--out", str(world.folder / "runs"))
+    assert (listed.code, "manifest.json cannot be read" in listed.text) == (0, True)
 
 
-@pytest.mark.xfail(strict=True, reason="without impressions and scores the study that init writes does not pass check")
 def test_init_from_requests_only(tmp_path: Path) -> None:
     TABLES["requests"].write_csv(tmp_path / "requests.csv")
-    assert rankcast("init", str(tmp_path)).code == 0
-    assert rankcast("check", str(tmp_path / "studies/first.yaml")).code == 0
+    assert_refused(rankcast("init", str(tmp_path)), "there is no list to judge")
 
 
 def test_init_finds_nothing(tmp_path: Path) -> None:
@@ -369,13 +352,10 @@ def test_killed_in_the_middle(world: World, how: signal.Signals) -> None:
     assert len(list((big.folder / "runs/first").iterdir())) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="in a container every run has the same process id, so its killed forerunner looks alive"
-)
 def test_after_a_kill_in_a_container(world: World) -> None:
     world.write().run()
     (folder,) = (world.folder / "runs/first").iterdir()
-    folder.rename(folder.with_name(f".{folder.name}.partial-{os.getpid()}"))
+    folder.rename(folder.with_name(f".{folder.name}.partial-abc123"))
     assert world.run().code == 3
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import polars as pl
 from rankcast.compare.table import Part
 from rankcast.config.plan import Plan, PlannedVariant, Vocabulary
 from rankcast.config.service import Table
+from rankcast.config.yaml import dotted
 from rankcast.errors import ConfigError, DataError, Problem, RankcastError, nearest
 from rankcast.evaluate import metric
 from rankcast.evaluate.labels import Labelling
@@ -22,13 +26,14 @@ from rankcast.replay import step
 from rankcast.replay.builtin import Builtin, Setting
 from rankcast.replay.candidates import Batches
 from rankcast.replay.expression import Expression
+from rankcast.replay.lists import Lists
 from rankcast.replay.reproduce import Service, Variant
-from rankcast.replay.step import NamedStep
+from rankcast.replay.step import Filter, NamedStep
 from rankcast.replay.values import group_codes
 from rankcast.sources.load import Inputs, Loaded
 from rankcast.sources.source import FileSet, Source
 from rankcast.tables.duration import Duration
-from rankcast.tables.logs import Ints, Logs
+from rankcast.tables.logs import Bools, Ints, Logs
 
 MOST_SEGMENTS = 100  # values of a segment column that are compared; the rest is counted
 
@@ -105,38 +110,35 @@ def private_text(plan: Plan) -> str:
     )
 
 
-def column_problems(plan: Plan, logs: Logs) -> list[Problem]:
+Columns = Mapping[str, Collection[str]]
+"""Column names by scope (request, item, user); a scope that is not there is not known yet."""
+
+
+def columns_of(logs: Logs) -> Columns:
+    """The columns that the loaded tables have."""
+    return {"request": logs.requests.frame.columns, "item": logs.items.frame.columns, "user": logs.users.frame.columns}
+
+
+def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
     """Columns that steps, `where`, averages and segments use and that the tables do not have."""
-    frames = {"request": logs.requests.frame, "item": logs.items.frame, "user": logs.users.frame}
-    wanted: list[tuple[str, str, str]] = []
+    service, study = plan.service_file, plan.study_file
+    wanted: list[tuple[str, tuple[str | int, ...], str]] = []
     for variant in plan.variants:
         own = variant.spec.steps is not None
-        file, key = (
-            (plan.study_file, f"variants.{variant.name}.steps") if own else (plan.service_file, "production.steps")
-        )
-        wanted += [
-            (file, f"{key}[{at}]", need) for at, one in enumerate(variant.steps) for need in sorted(one.step.needs())
-        ]
+        file, place = (study, ("variants", variant.name, "steps")) if own else (service, ("production", "steps"))
+        for at, one in enumerate(variant.steps):
+            wanted += [(file, (*place, at), need) for need in sorted(one.step.needs())]
     if plan.where is not None:
-        wanted += [(plan.service_file, "targets.where", need) for need in sorted(plan.where.needs())]
-    if "." in plan.service.targets.average:
-        wanted.append((plan.service_file, "targets.average", plan.service.targets.average))
-    wanted += [(plan.study_file, f"segments[{at}]", need) for at, need in enumerate(plan.study.segments)]
+        wanted += [(service, ("targets", "where"), need) for need in sorted(plan.where.needs())]
+    wanted.append((service, ("targets", "average"), plan.service.targets.average))
+    wanted += [(study, ("segments", at), need) for at, need in enumerate(plan.study.segments)]
     problems = []
-    for file, key, need in dict.fromkeys(wanted):
+    for file, location, need in dict.fromkeys(wanted):
         scope, dot, name = need.partition(".")
-        if dot and name not in frames[scope].columns:
-            place: tuple[str | int, ...] = tuple(
-                int(part) if part.isdigit() else part for part in key.replace("[", ".").replace("]", "").split(".")
-            )
-            problems.append(
-                Problem(
-                    f"no column `{name}` in the table of {scope}s{nearest(name, frames[scope].columns)}",
-                    file,
-                    plan.line(file, *place),
-                    key,
-                )
-            )
+        if dot and scope in columns and name not in columns[scope]:
+            hint = nearest(name, columns[scope])
+            message = f"no column `{name}` in the table of {scope}s{hint}"
+            problems.append(Problem(message, file, plan.line(file, *location), dotted(location)))
     return problems
 
 
@@ -153,23 +155,18 @@ def variants_of(plan: Plan, loaded: Loaded) -> list[Variant]:
 
 def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
     own = planned.spec.steps is not None
-    file, key = (plan.study_file, f"variants.{planned.name}.steps") if own else (plan.service_file, "production.steps")
+    file = plan.study_file if own else plan.service_file
+    place: tuple[str | int, ...] = ("variants", planned.name, "steps") if own else ("production", "steps")
     filters = []
     for at, one in enumerate(planned.steps):
-        try:
+        with _placed(plan, file, *place, at):
             if "score" in one.step.needs() and planned.name in loaded.scores and loaded.scores[planned.name].ranked:
                 raise DataError(f"reads `score`, but variants.{planned.name}.scores has only `rank`")
-            filters.append(one.step.bind(loaded.logs))
-        except RankcastError as error:
-            raise DataError(
-                Problem(problem.message, file, plan.line(file, *key.split("."), at), f"{key}[{at}]")
-                for problem in error.problems
-            ) from error
+            filters.append(_placed_filter(one.step.bind(loaded.logs), plan, file, *place, at))
     candidates = planned.candidates
     if isinstance(candidates, Table):
-        candidates = (
-            f"variants.{planned.name}.candidates" if planned.spec.candidates is not None else "production.candidates"
-        )
+        own_pool = planned.spec.candidates is not None
+        candidates = f"variants.{planned.name}.candidates" if own_pool else "production.candidates"
     return Variant(
         name=planned.name,
         source=planned.builtin if planned.builtin is not None else Batches.of(loaded.scores[planned.name]),
@@ -178,6 +175,24 @@ def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
         filters=filters,
         served=planned.served,
     )
+
+
+@contextmanager
+def _placed(plan: Plan, file: str, *location: str | int) -> Iterator[None]:
+    """Problems inside belong to a place of one of the two files."""
+    try:
+        yield
+    except RankcastError as error:
+        line, key = plan.line(file, *location), dotted(location)
+        raise DataError(Problem(problem.message, file, line, key) for problem in error.problems) from error
+
+
+def _placed_filter(keep: Filter, plan: Plan, file: str, *location: str | int) -> Filter:
+    def placed(lists: Lists) -> Bools:
+        with _placed(plan, file, *location):
+            return keep(lists)
+
+    return placed
 
 
 def labelling_of(plan: Plan) -> Labelling:
@@ -190,9 +205,11 @@ def target_rule(plan: Plan, logs: Logs, known_until: int | None) -> Rule:
     """What makes a request a target."""
     admitted = np.ones(len(logs.requests.time), dtype=bool)
     if plan.where is not None:
-        admitted = plan.where.evaluate(
-            lambda scope, name: _request_column(logs, scope, name, np.arange(len(admitted))), len(admitted)
-        )
+        everyone = np.arange(len(admitted))
+        with _placed(plan, plan.service_file, "targets", "where"):
+            admitted = plan.where.evaluate(
+                lambda scope, name: _request_column(logs, scope, name, everyone), len(admitted)
+            )
     return Rule(
         start=plan.instant(plan.study.period.from_),
         end=plan.instant(plan.study.period.to),
@@ -210,7 +227,8 @@ def weight_groups(plan: Plan, logs: Logs, targets: Ints) -> Ints | None:
         return None
     if average == "user":
         return logs.requests.user[targets]
-    return group_codes(_request_column(logs, "request", average.partition(".")[2], targets))
+    with _placed(plan, plan.service_file, "targets", "average"):
+        return group_codes(_request_column(logs, "request", average.partition(".")[2], targets).alias(average))
 
 
 def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Count]]:
@@ -220,16 +238,8 @@ def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Co
     for name in plan.study.segments:
         scope, _, column = name.partition(".")
         values = _request_column(logs, scope, column, targets)
-        if values.dtype.is_nested():
-            raise DataError(
-                Problem(
-                    f"`{name}` holds {values.dtype}; expected one value a request",
-                    plan.study_file,
-                    plan.line(plan.study_file, "segments"),
-                    "segments",
-                )
-            )
-        codes = group_codes(values)
+        with _placed(plan, plan.study_file, "segments"):
+            codes = group_codes(values.alias(name))
         present, first, sizes = np.unique(codes, return_index=True, return_counts=True)
         kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SEGMENTS])
         if len(present) > MOST_SEGMENTS:
@@ -254,4 +264,5 @@ def _request_column(logs: Logs, scope: str, name: str, requests: Ints) -> pl.Ser
 
 
 def _plain(value: object) -> Value:
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    finite = not isinstance(value, float) or isfinite(value)
+    return value if value is None or (isinstance(value, str | int | float | bool) and finite) else str(value)

@@ -6,10 +6,13 @@ Problems are data: they are collected and raised once, so that a user mends a fi
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 MOST_SHOWN = 20  # an error must fit a screen
+_LONGEST = 600
+_MOST_CHOICES = 20
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = "" if self.file is None else self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        return " ".join(clip(": ".join(part for part in (place, self.key, self.message) if part), _LONGEST).split("\n"))
 
 
 class RankcastError(Exception):
@@ -75,5 +78,22 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; known: {', '.join(known)}" if known else ""
+        return f"; did you mean `{clip(close[0], 60)}`?"
+    shown = [clip(one, 40) for one in known[:_MOST_CHOICES]] + (["..."] if len(known) > _MOST_CHOICES else [])
+    return f"; known: {', '.join(shown)}" if known else ""
+
+
+def clip(text: str, longest: int) -> str:
+    """A text cut to a length, and seen to be cut."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def show(value: object) -> str:
+    """A value as it stands in a file, not as Python says it.
+
+    >>> show(None), show(True), show("a"), show([1])
+    ('nothing', 'true', '"a"', '[1]')
+    """
+    if value is None:
+        return "nothing"
+    return clip(json.dumps(value, ensure_ascii=False, default=str), 80)

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from rankcast import assembly
-from rankcast.compare.table import MetricColumn, Shown, ValuesTable
+from rankcast.compare.table import MetricColumn, Part, Shown, ValuesTable
 from rankcast.config.plan import Plan, PlannedMetric
-from rankcast.evaluate.labels import COUNTED, Outcomes
+from rankcast.evaluate.labels import REASONS, Outcomes
 from rankcast.evaluate.metric import within
 from rankcast.evaluate.metrics.coverage import Coverage
-from rankcast.evaluate.targets import Population, weights
+from rankcast.evaluate.targets import Population
 from rankcast.records import Count, Fidelity, StepRow, VariantRow
 from rankcast.replay.reproduce import StepCount
 from rankcast.shard import Outcome, ShownRows, Work
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
-
-
-@dataclass(frozen=True)
-class Merged:
-    """The values table, and what was counted on the way."""
-
-    values: ValuesTable
-    counts: tuple[Count, ...]
 
 
 def without_slates(outcome: Outcome) -> Outcome:
@@ -108,41 +99,37 @@ def invalid(measured: Fidelity | None, at_least: float) -> str | None:
 def label_counts(outcomes: Outcomes) -> list[Count]:
     """What became of the graded events."""
     reasons = outcomes.reasons()
+    words = ("that count for a request", f"with {REASONS[1]}", REASONS[2])
     events = len(np.unique(outcomes.event))
-    lost = sorted(set(reasons) - {COUNTED})
-    counted = len(np.unique(outcomes.event[outcomes.request >= 0]))
-    counts = [Count(table="labels", what="graded events that count for a request", count=counted, of=events)]
-    return counts + [
+    return [
         Count(
             table="labels",
-            what=f"graded events with {reason}" if reason.startswith("no ") else f"graded events {reason}",
-            count=reasons.count(reason),
+            what=f"graded events {text}",
+            count=len(np.unique(outcomes.event[reasons == reason])),
             of=events,
         )
-        for reason in lost
+        for reason, text in enumerate(words)
     ]
 
 
-def values_table(plan: Plan, work: Work, done: Sequence[Outcome], population: Population) -> Merged:
+def values_table(
+    plan: Plan, work: Work, done: Sequence[Outcome], population: Population, weight: Floats, parts: Sequence[Part]
+) -> ValuesTable:
     """The values table over all shards, targets in order of request_id."""
     logs, targets = work.service.logs, population.targets
     order = np.argsort(np.concatenate([outcome.targets for outcome in done]), kind="stable")
-    parts, counts = assembly.parts_of(plan, logs, targets)
-    table = ValuesTable(
+    available = [_available(plan, logs, targets[part.mask]) for part in parts]
+    return ValuesTable(
         baseline=plan.study.baseline,
         variants=tuple(variant.name for variant in plan.variants),
         decided=frozenset(
             variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline
         ),
         user=logs.requests.user[targets],
-        weight=weights(assembly.weight_groups(plan, logs, targets), len(targets)),
+        weight=weight,
         parts=tuple(parts),
-        metrics=tuple(
-            _column(planned, work, done, order, [_available(plan, logs, targets[part.mask]) for part in parts])
-            for planned in plan.metrics
-        ),
+        metrics=tuple(_column(planned, work, done, order, available) for planned in plan.metrics),
     )
-    return Merged(table, tuple(counts))
 
 
 def _column(
@@ -215,7 +202,7 @@ def labels_frame(outcomes: Outcomes, logs: Logs) -> pl.DataFrame:
             c.TIMESTAMP: pl.Series(events.time[outcomes.event]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
             c.REQUEST_ID: logs.ids.requests.gather(request),
             c.GRADE: outcomes.grade,
-            "reason": outcomes.reasons(),
+            "reason": pl.Series(REASONS).gather(outcomes.reasons()),
             "known": known,
         }
     )

@@ -14,8 +14,8 @@ import polars as pl
 from rankcast.errors import RunError
 from rankcast.sources import files
 from rankcast.sources.source import FileSet, Source
-from rankcast.sources.timestamps import to_utc
 from rankcast.tables import columns as c
+from rankcast.tables.timestamps import to_utc
 
 _MOST_FILES = 500
 _MOST_EVENTS = 12
@@ -104,6 +104,11 @@ def propose(folder: Path) -> Proposal:
         raise RunError(
             f"{folder}: no file looks like requests (request_id, user_id, timestamp); found {seen}. "
             "Shape one with `sql` in a service.yaml of your own: see the guide, `Your own logs`"
+        )
+    if not scores and "impressions" not in tables:
+        raise RunError(
+            f"{folder}: requests were found, but neither scores (item_id, score) nor impressions (request_id, item_id, rank): "
+            "there is no list to judge; add one of them and try again"
         )
     return Proposal(tables, scores, tuple(unknown))
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from rankcast.evaluate.judge import Slates, judge, values
 from rankcast.evaluate.labels import Labels
-from rankcast.evaluate.metric import Metric
+from rankcast.evaluate.metric import Metric, within
 from rankcast.evaluate.metrics.coverage import Coverage
 from rankcast.replay.lists import Lists
 from rankcast.replay.reproduce import Replay, Service, Variant, reproduce
@@ -36,7 +36,7 @@ class Work:
 
 @dataclass(frozen=True)
 class ShownRows:
-    """Rows of target slates, by request code: what metrics per variant look at."""
+    """Rows of target slates, by request code, as deep as metrics per variant look."""
 
     request: Ints
     item: Ints
@@ -69,8 +69,10 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
             len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows]
         )
         judged_values[name] = values(judge(slates, targets, work.labels, items), work.metrics, work.unlabelled_as_zero)
-        if any(isinstance(metric, Coverage) for metric in work.metrics):
-            shown[name] = ShownRows(targets[slates.target], slates.item, slates.rank)
+        deepest = [metric.k for metric in work.metrics if isinstance(metric, Coverage)]
+        if deepest:
+            inside = within(slates.rank, None if None in deepest else max(k for k in deepest if k is not None))
+            shown[name] = ShownRows(targets[slates.target[inside]], slates.item[inside], slates.rank[inside])
     frames = [_slate_rows(name, replay.slates, work) for name, replay in replays.items()]
     return Outcome(requests, targets, replays, judged_values, shown, pl.concat(frames))
 

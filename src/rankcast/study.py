@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -24,12 +24,13 @@ from rankcast.config.plan import Plan
 from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.engines import local, shards
-from rankcast.errors import DataError, RankcastError
+from rankcast.errors import DataError, Problem, RankcastError, RunError
 from rankcast.evaluate import labels as labelling
 from rankcast.evaluate.labels import Labels, Outcomes
-from rankcast.evaluate.targets import Population, select
+from rankcast.evaluate.targets import Population, select, weights
 from rankcast.progress import Progress
 from rankcast.records import Finding, Result, Results
+from rankcast.replay.candidates import AVAILABLE, Batches
 from rankcast.report.document import Report, sample_slates
 from rankcast.report.write import write_reports
 from rankcast.rules.rule import Evidence, check_all
@@ -38,7 +39,9 @@ from rankcast.runs.folder import Run
 from rankcast.runs.identity import run_id
 from rankcast.runs.manifest import manifest, peak_memory_mb
 from rankcast.shard import Outcome, Work, evaluate_shard
-from rankcast.sources.load import Loaded, check_headers, load
+from rankcast.sources.headers import check_headers
+from rankcast.sources.load import Loaded, load
+from rankcast.tables.logs import Logs
 
 SHARD_ROWS = 4_000_000  # candidate rows of one shard, about
 OUT = Path("runs")
@@ -55,7 +58,10 @@ def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding
     Reads no rows, executes no code of the study, opens no network. Without data, nothing but the two files is looked at.
     """
     planned = plan(path, need_variables=with_data)
-    problems = check_headers(assembly.inputs_of(planned)) if with_data else []
+    problems: list[Problem] = []
+    if with_data:
+        columns, problems = check_headers(assembly.inputs_of(planned))
+        problems = problems or assembly.column_problems(planned, columns)
     if problems:
         raise DataError(planned.environment.mask_problem(problem) for problem in problems)
     return planned, check_all(Evidence(planned, None, None, has_run=False))
@@ -64,6 +70,8 @@ def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding
 def run(path: str | Path, out: str | Path = OUT, progress: Progress | None = None) -> Run:
     """Run a study and return its run; the same inputs give the same run, which is found rather than made again."""
     planned = plan(path)
+    if Path(out).exists() and not Path(out).is_dir():
+        raise RunError(f"{out} is a file; expected a folder to keep runs in")
     try:
         return _run(planned, Path(out), progress or Progress())
     except RankcastError as error:
@@ -73,11 +81,16 @@ def run(path: str | Path, out: str | Path = OUT, progress: Progress | None = Non
 def _run(planned: Plan, out: Path, progress: Progress) -> Run:
     clock = _Clock(progress)
     loaded = clock.time("load", lambda: load(assembly.inputs_of(planned), partial(progress.note, "load")))
-    identity = run_id(planned.document(), assembly.private_text(planned), loaded.fingerprints)
+    identity = run_id(planned.document(), assembly.private_text(planned), loaded.contents)
     place = runs.place(out, planned.study.study, identity)
-    if (place / "result.json").is_file():
-        progress.note("run", f"this study ran before on the same data: {place}")
-        return Run(place)
+    if place.exists():
+        done = Run(place)
+        if done.result:
+            progress.note("run", f"this study ran before on the same data: {place}")
+        return done
+    problems = assembly.column_problems(planned, assembly.columns_of(loaded.logs))
+    if problems:
+        raise DataError(problems)
     with runs.writing(place) as folder:
         _Experiment(planned, loaded, clock, folder, identity).perform()
     return Run(place)
@@ -95,22 +108,21 @@ class _Experiment:
 
     def perform(self) -> None:
         logs = self.loaded.logs
-        problems = assembly.column_problems(self.plan, logs)
-        if problems:
-            raise DataError(problems)
         outcomes, labels, population = self.clock.time("label", self._label)
         if not len(population.replayed):
-            raise DataError(_nobody(self.plan, population))
+            raise DataError(_nobody(self.plan, population, logs))
+        weight = weights(assembly.weight_groups(self.plan, logs, population.targets), len(population.targets))
+        parts, folded = assembly.parts_of(self.plan, logs, population.targets)
         work = self._work(labels, population)
         done = self.clock.time("replay", lambda: self._replay(work, population))
-        table = merge.values_table(self.plan, work, done, population)
-        metrics, comparisons = self.clock.time("compare", lambda: compare(table.values, self._terms()))
+        table = merge.values_table(self.plan, work, done, population, weight, parts)
+        metrics, comparisons = self.clock.time("compare", lambda: compare(table, self._terms()))
         fidelity = merge.fidelity(self.plan.study.baseline, done)
         findings = check_all(
             Evidence(self.plan, int(logs.requests.time[population.replayed].min()), fidelity, has_run=True)
         )
         results = Results(
-            counts=(*self.loaded.counts, *merge.label_counts(outcomes), *table.counts),
+            counts=(*self.loaded.counts, *merge.label_counts(outcomes), *folded),
             targets=population.ledger,
             variants=merge.variant_rows(done),
             steps=merge.step_rows(done),
@@ -118,13 +130,11 @@ class _Experiment:
             metrics=metrics,
             comparisons=comparisons,
         )
-        decision = decide(
-            table.values, comparisons, merge.invalid(fidelity, self.plan.study.fidelity.at_least), findings
-        )
+        decision = decide(table, comparisons, merge.invalid(fidelity, self.plan.study.fidelity.at_least), findings)
         result = Result(
             study=self.plan.study.study, run=self.identity, decision=decision, results=results, findings=findings
         )
-        self.clock.time("report", lambda: self._write(result, table.values, outcomes, population))
+        self.clock.time("report", lambda: self._write(result, table, outcomes, population))
         runs.write_json(self.folder / "manifest.json", self._manifest())
 
     def _label(self) -> tuple[Outcomes, Labels, Population]:
@@ -214,23 +224,32 @@ class _Clock:
 
 def _requests_per_shard(work: Work, requests: int) -> int:
     """So many requests that a shard's candidates are about SHARD_ROWS, by the widest variant's mean list."""
-    logs = work.service.logs
-    widest = 1.0
+    logs, tables = work.service.logs, work.service.tables
+    widest = len(logs.impressions.item) / max(1, len(logs.requests.time))
     for variant in work.variants:
-        if variant.candidates == "available":
+        if isinstance(variant.source, Batches):
+            widest = max(widest, len(variant.source.scores.item) / max(1, len(variant.source.scores.owner)))
+        elif variant.candidates == AVAILABLE:
             widest = max(widest, len(logs.intervals.item))
-        elif hasattr(variant.source, "scores"):
-            batches = variant.source.scores
-            widest = max(widest, len(batches.item) / max(1, len(batches.owner)))
-    return max(1, min(requests, int(SHARD_ROWS / widest)))
+        elif variant.candidates in tables:
+            widest = max(widest, len(tables[variant.candidates][0]) / max(1, len(logs.requests.time)))
+    return max(1, min(requests, int(SHARD_ROWS / max(1.0, widest))))
 
 
-def _nobody(planned: Plan, population: Population) -> str:
-    steps: Sequence[str] = [f"{row.step}: {row.out:,} of {row.in_:,}" for row in population.ledger[:2]]
-    return (
-        f"no request is left to replay ({'; '.join(steps)}); the period is {planned.study.period.from_} to "
-        f"{planned.study.period.to}, in {planned.service.timezone} where a time names no zone"
+def _nobody(planned: Plan, population: Population, logs: Logs) -> Problem:
+    steps = "; ".join(f"{row.step}: {row.out:,} of {row.in_:,}" for row in population.ledger[:2])
+    first, last = _local(logs.requests.time.min(), planned), _local(logs.requests.time.max(), planned)
+    return Problem(
+        f"no request is left to replay ({steps}); the period is {planned.study.period.from_} to {planned.study.period.to}, the "
+        f"requests lie between {first} and {last} ({planned.service.timezone})",
+        planned.study_file,
+        planned.line(planned.study_file, "period"),
+        "period",
     )
+
+
+def _local(instant: int, planned: Plan) -> str:
+    return datetime.fromtimestamp(instant / 1e6, tz=ZoneInfo(planned.service.timezone)).isoformat(" ", "seconds")
 
 
 def metric(text: str) -> Any:

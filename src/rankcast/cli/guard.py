@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from rankcast.errors import RankcastError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-INPUT, BUG, INTERRUPTED = 2, 1, 130
+INPUT, BUG, INTERRUPTED, TERMINATED, PIPE_CLOSED = 2, 1, 130, 143, 141
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -33,20 +34,25 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             typer.echo("interrupted; nothing half-written is left", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
+        except BrokenPipeError:  # whoever read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(BUG) from None
-        except (typer.Exit, typer.Abort):
+            raise typer.Exit(PIPE_CLOSED) from None
+        except (typer.Exit, typer.Abort, SystemExit, GeneratorExit):
             raise
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"error: {plain(f'{where}{error.strerror or error}')}", err=True)
+            _tell_problems(RankcastError(f"{where}{error.strerror or error}"), as_json=bool(kwargs.get("json")))
             raise typer.Exit(INPUT) from None
-        except Exception as error:  # noqa: BLE001 - the last line of defence
+        except BaseException as error:  # noqa: BLE001 - the last line of defence; a panic in Rust is no Exception
             _tell_bug(error)
             raise typer.Exit(BUG) from None
 
     return run
+
+
+def listen_for_termination() -> None:
+    """End in order when a cluster says stop: what is half-written goes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
 
 
 def _tell_problems(error: RankcastError, as_json: bool) -> None:
@@ -70,7 +76,7 @@ def _tell_problems(error: RankcastError, as_json: bool) -> None:
     typer.echo(head + plain(error.render()), err=True)
 
 
-def _tell_bug(error: Exception) -> None:
+def _tell_bug(error: BaseException) -> None:
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(last.filename)}:{last.lineno}"
     typer.echo(

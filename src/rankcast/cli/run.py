@@ -25,7 +25,8 @@ def command(
 ) -> None:
     """Replay a study's lists, judge them, compare with production, and write a run folder with its report."""
     if engine != "local":
-        raise ConfigError(f"--engine {engine}: not available yet; expected local")
+        later = "not available yet" if engine == "spark" else "unknown engine"
+        raise ConfigError(f"--engine {engine}: {later}; expected local")
     from rankcast.study import run
 
     done = run(study, out, Progress() if quiet else TerminalProgress())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import plain, print_json
+from rankcast.errors import RankcastError
 
 NAME, NEEDS_ARGUMENTS = "runs", False
 
@@ -21,17 +22,23 @@ def command(
     """List the runs, by study and age."""
     from rankcast.runs.folder import find
 
-    found = find(out)
-    rows = [
-        {
-            "study": run.result.study,
-            "run": run.id,
-            "started": run.manifest["started"],
-            "decision": {name: one.decision for name, one in run.result.decision.items()},
-            "folder": str(run.folder),
-        }
-        for run in found
-    ]
+    rows: list[dict[str, Any]] = []
+    for run in find(out):
+        try:
+            decision = {name: one.decision for name, one in run.result.decision.items()}
+            started = run.manifest["started"]
+        except RankcastError as error:
+            typer.echo(f"left out: {plain(str(error))}", err=True)
+            continue
+        rows.append(
+            {
+                "study": run.result.study,
+                "run": run.id,
+                "started": started,
+                "decision": decision,
+                "folder": str(run.folder),
+            }
+        )
     if json:
         print_json(rows)
         return

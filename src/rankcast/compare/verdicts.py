@@ -91,6 +91,8 @@ def describe(row: ComparisonRow) -> str:
 def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, terms: Terms) -> MetricRow:
     estimate = estimator.value(metric, part, variant)
     low, high = estimate.interval(terms.confidence)
+    if metric.values is None and low is not None and high is not None:
+        low, high = max(low, 0.0), min(high, 1.0)  # a share
     return MetricRow(
         variant=variant,
         metric=metric.name,

@@ -40,7 +40,8 @@ class Environment:
 
     def mask_problem(self, problem: Problem) -> Problem:
         """A problem whose message shows no value."""
-        return Problem(self.mask(problem.message), problem.file, problem.line, problem.key)
+        file = None if problem.file is None else self.mask(problem.file)
+        return Problem(self.mask(problem.message), file, problem.line, problem.key)
 
 
 def names_in(text: str) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from rankcast.errors import show
 from rankcast.tables.duration import Duration
 
 _MOST_CHARACTERS = 100
@@ -45,7 +46,7 @@ def _duration(value: object) -> Duration:
 
 
 def _moment(value: object) -> str:
-    expected = f"expected a date (2023-10-02) or a date-time (2023-10-02T09:00:00+09:00), found {value!r}"
+    expected = f"expected a date (2023-10-02) or a date-time (2023-10-02T09:00:00+09:00), found {show(value)}"
     if not isinstance(value, str):
         raise wrong(expected)
     try:
@@ -64,8 +65,14 @@ def _share(value: object) -> float:
     else:
         number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
     if not 0 <= number <= 1:
-        raise wrong(f"expected a share such as 1% or 0.01, found {value!r}")
+        raise wrong(f"expected a share such as 1% or 0.01, found {show(value)}")
     return number
+
+
+def _file_format(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise wrong(f"expected 1, the format that this version reads, found {show(value)}")
+    return value
 
 
 def _several(value: object) -> object:
@@ -74,13 +81,15 @@ def _several(value: object) -> object:
 
 def _name(value: str) -> str:
     if not value.strip() or len(value) > _MOST_CHARACTERS or not value.isprintable():
-        raise wrong(f"expected a name of 1 to {_MOST_CHARACTERS} printable characters, found {value!r}")
+        raise wrong(f"expected a name of 1 to {_MOST_CHARACTERS} printable characters, found {show(value)}")
     return value
 
 
 def _folder_name(value: str) -> str:
     if value.startswith(".") or set(value) & set('/\\:*?"<>|'):
-        raise wrong(f'names a folder: expected a name without / \\ : * ? " < > | and no dot in front, found {value!r}')
+        raise wrong(
+            f'names a folder: expected a name without / \\ : * ? " < > | and no dot in front, found {show(value)}'
+        )
     return _name(value)
 
 
@@ -96,6 +105,7 @@ Share = Annotated[
     float, BeforeValidator(_share),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[0-9.]+ *%$"}]}),
 ]  # fmt: skip
+FileFormat = Annotated[Literal[1], BeforeValidator(_file_format)]
 Name = Annotated[str, AfterValidator(_name)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_several)]

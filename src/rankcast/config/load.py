@@ -151,7 +151,9 @@ class _Loader:
             if metric is None:
                 continue
             if str(metric) in [str(other.metric) for other in planned]:
-                self.problems.append(document.problem(f"`{text}` is `{metric}`, which stands here already", location))
+                self.problems.append(
+                    document.problem(f"`{text}` is the metric `{metric}`, which the study names already", location)
+                )
             planned.append(PlannedMetric(family, metric))
         return tuple(planned)
 

@@ -119,12 +119,14 @@ def name_steps(parts: list[tuple[str, Any, str | None, Any]]) -> tuple[PlannedSt
     >>> [step.name for step in name_steps([("match", {}, None, None), ("match", {}, None, None)])]
     ['match', 'match-2']
     """
-    taken: dict[str, int] = {}
-    named = []
+    named: list[PlannedStep] = []
     for kind, argument, given, step in parts:
         base = given or kind
-        taken[base] = taken.get(base, 0) + 1
-        named.append(PlannedStep(base if taken[base] == 1 else f"{base}-{taken[base]}", kind, argument, step))
+        name, number = base, 1
+        while name in [other.name for other in named]:
+            number += 1
+            name = f"{base}-{number}"
+        named.append(PlannedStep(name, kind, argument, step))
     return tuple(named)
 
 

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from rankcast.config.yaml import Document, Location
-from rankcast.errors import Problem, nearest
+from rankcast.errors import Problem, nearest, show
 
 _KINDS = {
     "string_type": "text", "int_type": "an integer", "int_from_float": "an integer", "bool_type": "true or false",
     "float_type": "a number", "dict_type": "keys and values", "model_type": "keys and values",
     "model_attributes_type": "keys and values", "tuple_type": "a list", "list_type": "a list",
+    "int_parsing_size": "a smaller integer",
 }  # fmt: skip
 
 
@@ -65,15 +66,10 @@ def _message(detail: ErrorDetails, location: Location, model: type[BaseModel]) -
     if kind == "rankcast":
         return detail["msg"]
     if kind == "literal_error":
-        return f"expected {detail['ctx']['expected']}, found {_show(found)}"
+        return f"expected {detail['ctx']['expected']}, found {show(found)}"
     if kind in _KINDS:
-        return f"expected {_KINDS[kind]}, found {_show(found)}"
-    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, found {_show(found)}"
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+        return f"expected {_KINDS[kind]}, found {show(found)}"
+    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, found {show(found)}"
 
 
 def keys_at(model: type[BaseModel], location: Location) -> list[str]:

@@ -7,20 +7,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from rankcast.config.fields import DurationField, Moment, Name, Several, Strict, later, wrong
+from rankcast.config.fields import DurationField, FileFormat, Moment, Name, Several, Strict, later, wrong
+from rankcast.errors import show
 
 
 def _paths(value: object) -> object:
-    paths = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    if isinstance(paths, tuple):
-        if not paths or not all(isinstance(path, str) and path for path in paths):
-            raise wrong(f"expected a path or a list of paths, found {value!r}")
-        for path in paths:
-            if (
-                str(path).partition("://")[0] in {"s3", "gs", "gcs", "az", "abfs", "hf", "http", "https"}
-                and "://" in path
-            ):
-                raise wrong(f"not available yet: reading `{path}`; copy it to a local path")
+    if value is None:
+        return None
+    paths = tuple(value) if isinstance(value, list) else (value,)
+    if not paths or not all(isinstance(path, str) and path for path in paths):
+        raise wrong(f"expected a path or a list of paths, found {show(value)}")
+    for path in paths:
+        if "://" in path:
+            raise wrong(f"not available yet: reading `{path}`; copy it to a local path")
     return paths
 
 
@@ -84,7 +83,9 @@ def _step(value: object) -> object:
         kinds = [key for key in value if key != "name"]
         if len(kinds) == 1:
             return {"kind": kinds[0], "argument": value[kinds[0]], "name": value.get("name")}
-    raise wrong(f"expected a step such as `available` or `cap: {{by: item.company_id, at_most: 2}}`, found {value!r}")
+    raise wrong(
+        f"expected a step such as `available` or `cap: {{by: item.company_id, at_most: 2}}`, found {show(value)}"
+    )
 
 
 _STEP_SCHEMA = {
@@ -111,7 +112,7 @@ def _candidates(value: object) -> object:
     if isinstance(value, dict):
         return value
     if value not in ("scored", "available", "impressions"):
-        raise wrong(f"expected scored, available, impressions or `{{path: ...}}`, found {value!r}")
+        raise wrong(f"expected scored, available, impressions or `{{path: ...}}`, found {show(value)}")
     return value
 
 
@@ -128,22 +129,28 @@ class Production(Strict):
 
 def _grades(value: object) -> object:
     if not isinstance(value, dict) or not value:
-        raise wrong(f"expected grades such as `{{click: 1, apply: 4}}`, found {value!r}")
+        raise wrong(f"expected grades such as `{{click: 1, apply: 4}}`, found {show(value)}")
     for event, grade in value.items():
         if isinstance(grade, dict):
             raise wrong(f"{event}: not available yet: a horizon per event; expected a number")
         if isinstance(grade, bool) or not isinstance(grade, int | float):
-            raise wrong(f"{event}: expected a number, found {grade!r}")
+            raise wrong(f"{event}: expected a number, found {show(grade)}")
         if not 0 <= grade <= 1000:
-            raise wrong(f"{event}: expected a grade from 0 to 1000, found {grade!r}")
+            raise wrong(f"{event}: expected a grade from 0 to 1000, found {show(grade)}")
     return {event: float(grade) for event, grade in value.items()}
+
+
+def _horizon(value: object) -> object:
+    if isinstance(value, dict):
+        raise wrong("not available yet: a horizon per event; expected a duration such as 7d")
+    return value
 
 
 class Labels(Strict):
     """What counts as success."""
 
     grades: Annotated[dict[str, float], BeforeValidator(_grades)]
-    horizon: DurationField
+    horizon: Annotated[DurationField, BeforeValidator(_horizon)]
     attribute: Literal["request_id", "last_shown", "last_request", "any_request"] = "request_id"
 
 
@@ -152,7 +159,7 @@ def _average(value: object) -> object:
         raise wrong("not available yet: several averages at once; expected one")
     if value in ("request", "user") or (isinstance(value, str) and value.startswith("request.") and len(value) > 8):
         return value
-    raise wrong(f"expected request, user or request.<column>, found {value!r}")
+    raise wrong(f"expected request, user or request.<column>, found {show(value)}")
 
 
 class Targets(Strict):
@@ -163,18 +170,25 @@ class Targets(Strict):
     average: Annotated[str, BeforeValidator(_average)] = "request"
 
 
+_NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
-        raise wrong(f"expected a time zone such as Asia/Tokyo, found {value!r}") from error
+        raise wrong(f"expected a time zone such as Asia/Tokyo, found {show(value)}") from error
+    if value in _NOT_ZONES:
+        raise wrong(
+            f"expected a time zone such as Asia/Tokyo, found {show(value)}, which differs from machine to machine"
+        )
     return value
 
 
 class Service(Strict):
     """service.yaml."""
 
-    rankcast: Literal[1] = Field(description="file format")
+    rankcast: FileFormat = Field(description="file format")
     service: Name
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     tables: Tables

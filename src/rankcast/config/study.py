@@ -6,8 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rankcast.config.fields import DurationField, FolderName, Moment, Name, Names, Several, Share, Strict, later, wrong
+from rankcast.config.fields import (
+    DurationField,
+    FileFormat,
+    FolderName,
+    Moment,
+    Name,
+    Names,
+    Several,
+    Share,
+    Strict,
+    later,
+    wrong,
+)
 from rankcast.config.service import Candidates, Steps, Table
+from rankcast.errors import show
 
 Treatment = Literal["scores", "candidates", "steps", "served"]
 
@@ -58,7 +71,7 @@ class Bar(Strict):
 
 def _confidence(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.5 <= value < 1:
-        raise wrong(f"expected a confidence from 0.5 to below 1, such as 0.95, found {value!r}")
+        raise wrong(f"expected a confidence from 0.5 to below 1, such as 0.95, found {show(value)}")
     return float(value)
 
 
@@ -68,7 +81,7 @@ class Compare(Strict):
     confidence: Annotated[float, BeforeValidator(_confidence)] = 0.95
     smallest_effect: Share | None = Field(default=None, description="relative; smaller differences do not matter")
     correction: Literal["holm", "benjamini_hochberg", "none"] = "holm"
-    method: later("the bootstrap for means") = None  # type: ignore[valid-type]
+    method: later("choosing the method of intervals") = None  # type: ignore[valid-type]
 
 
 class Online(Strict):
@@ -80,7 +93,7 @@ class Online(Strict):
 class Study(Strict):
     """study.yaml."""
 
-    rankcast: Literal[1] = Field(description="file format")
+    rankcast: FileFormat = Field(description="file format")
     study: FolderName
     service: str = Field(description="path of service.yaml, relative to this file")
     owner: str | None = None

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rankcast.errors import ConfigError, Problem
+from rankcast.errors import ConfigError, Problem, show
 
 Location = tuple[str | int, ...]
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 50
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def load(path: Path, shown: str) -> Document:
     if reader.problems:
         raise ConfigError(reader.problems)
     if not isinstance(values, dict):
-        raise ConfigError(Problem(f"expected keys and values, found {type(values).__name__}", shown, 1))
+        raise ConfigError(Problem(f"expected keys and values, found {show(values)}", shown, 1))
     return Document(shown, values, reader.lines)
 
 
@@ -85,6 +88,11 @@ def _text(path: Path, shown: str) -> str:
         raise ConfigError(Problem(f"not UTF-8: {error.reason} at byte {error.start}", shown)) from error
     except OSError as error:
         raise ConfigError(Problem(f"cannot be read: {error.strerror}", shown)) from error
+
+
+def _joined(text: str) -> str:
+    """Text with the halves of surrogate pairs joined, as JSON writes them; ValueError when one stands alone."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 class _Reader:
@@ -107,6 +115,9 @@ class _Reader:
             self._refuse("an alias (*name) stands here; write the value out", line, location)
             return None
         self._seen.add(id(node))
+        if str(node.tag) not in _TAGS:
+            self._refuse(f"the tag {node.tag} is not understood; write a plain value", line, location)
+            return None
         kind = type(node).__name__
         if kind == "MappingNode":
             return self._mapping(node, location, depth)
@@ -131,17 +142,13 @@ class _Reader:
         return values
 
     def _scalar(self, node: Any, line: int, location: Location) -> Any:
-        tag = str(node.tag)
-        if not tag.startswith("tag:yaml.org,2002:"):
-            self._refuse(f"the tag {tag} is not understood; write a plain value", line, location)
-            return None
-        kind = tag.rpartition(":")[2]
-        if kind in {"str", "timestamp"}:  # dates stay text: the service's zone decides what they mean
-            return str(node.value)
+        kind = str(node.tag).rpartition(":")[2]
         try:
+            if kind in {"str", "timestamp"}:  # dates stay text: the service's zone decides what they mean
+                return _joined(str(node.value))
             return self.loader.constructor.construct_object(node)
-        except ValueError as error:
-            self._refuse(str(error), line, location)
+        except (ValueError, KeyError):
+            self._refuse(f"{show(str(node.value))} cannot be read as a value", line, location)
             return None
 
     def _refuse(self, message: str, line: int, location: Location) -> None:

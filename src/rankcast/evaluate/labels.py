@@ -15,7 +15,7 @@ from rankcast.tables.ragged import offsets, spans
 
 Attribution = Literal["request_id", "last_shown", "last_request", "any_request"]
 
-COUNTED, NO_REQUEST, OUTSIDE = "counted", "no request to count for", "outside the horizon"
+REASONS = ("counted", "no request to count for", "outside the horizon")
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,9 @@ class Outcomes:
     grade: Floats
     candidate: Ints  # the request that the rule pointed to, whether or not the horizon let the event count; -1 for none
 
-    def reasons(self) -> list[str]:
-        """Why each event counts, or does not."""
-        return [
-            COUNTED if request >= 0 else OUTSIDE if candidate >= 0 else NO_REQUEST
-            for request, candidate in zip(self.request.tolist(), self.candidate.tolist(), strict=True)
-        ]
+    def reasons(self) -> Ints:
+        """Why each event counts, or does not: positions in REASONS."""
+        return np.where(self.request >= 0, 0, np.where(self.candidate >= 0, 2, 1))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ LATER = frozenset({
     "exposure_share", "novelty", "popularity", "diversity", "personalization", "serendipity",
 })  # fmt: skip
 
+MOST_K = 1_000_000
+MOST_PARAMETER = 1_000_000
 _FORM = re.compile(
     r"^\s*(?P<name>[A-Za-z][A-Za-z0-9_]*?)\s*(\((?P<parameters>[^()]*)\))?\s*((@|_at_|_)\s*(?P<k>[0-9]+))?\s*$"
 )
@@ -116,8 +118,8 @@ def parse(text: str) -> Metric:
         known = plugins.names(plugins.METRICS)
         raise ConfigError(f"`{text}`: unknown metric `{word}`{nearest(word, [*known, *ALIASES])}")
     cls = plugins.load(plugins.METRICS, name)
-    if form["k"] is not None and int(form["k"]) < 1:
-        raise ConfigError(f"`{text}`: expected a cut-off of at least 1")
+    if form["k"] is not None and not 1 <= int(form["k"][:20]) <= MOST_K:
+        raise ConfigError(f"`{text}`: expected a cut-off from 1 to {MOST_K:,}")
     metric: Metric = cls(
         **_parameters(form["parameters"] or "", cls, text), k=None if form["k"] is None else int(form["k"])
     )
@@ -148,13 +150,13 @@ def _value(text: str, metadata: Any, whole: str, key: str) -> Any:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if not 0 < number < float("inf"):
-        raise ConfigError(f"`{whole}`: {key}={text}; expected a number above 0")
+    if not 0 < number <= MOST_PARAMETER:
+        raise ConfigError(f"`{whole}`: {key}={text}; expected a number above 0, at most {MOST_PARAMETER:,}")
     return number
 
 
 def _print(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def choice(default: str, options: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rankcast.errors import ConfigError, DataError
+from rankcast.errors import ConfigError, DataError, clip, show
 from rankcast.tables.logs import Bools
 
 SCOPES = ("request", "item", "user")
@@ -24,11 +24,22 @@ _TOKEN = re.compile(
       |(?P<word>\b[A-Za-z_][A-Za-z0-9_]*\b)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_OTHER_ROWS = frozenset({
-    "sum", "avg", "mean", "count", "min", "max", "first", "last", "stddev", "stdev", "stddev_samp", "variance", "var",
-    "var_samp", "median", "quantile_cont", "quantile_disc", "corr", "covar", "covar_samp", "row_number", "rank",
-    "dense_rank", "lag", "lead", "array_agg", "string_agg", "first_value", "last_value",
+_FUNCTIONS = frozenset({
+    "abs", "ceil", "ceiling", "floor", "round", "sign", "sqrt", "exp", "ln", "log", "log2", "log10", "log1p", "mod", "pow",
+    "power", "greatest", "least", "coalesce", "ifnull", "nullif", "if", "concat", "concat_ws", "contains", "starts_with",
+    "ends_with", "left", "right", "substr", "substring", "replace", "reverse", "lower", "upper", "trim", "ltrim", "rtrim",
+    "btrim", "length", "char_length", "octet_length", "strpos", "position", "regexp_like", "date", "date_part", "extract", "cast",
+    "try_cast", "array_contains", "array_length", "in", "and", "or", "not", "when", "then", "else", "between", "like", "ilike",
+    "case", "is", "from",
 })  # fmt: skip
+_KEYWORDS = frozenset({
+    "and", "or", "not", "in", "is", "null", "true", "false", "between", "like", "ilike", "rlike", "regexp", "similar", "to",
+    "escape", "case", "when", "then", "else", "end", "distinct", "from", "as", "for", "date", "time", "timestamp", "datetime",
+    "interval", "int", "integer", "bigint", "smallint", "tinyint", "float", "double", "precision", "real", "decimal", "numeric",
+    "varchar", "char", "text", "string", "boolean", "bool", "div", "xor", "year", "month", "day", "hour", "minute", "second",
+    "week", "dow", "isodow", "quarter", "doy", "epoch",
+})  # fmt: skip
+MOST_CHARACTERS = 4_000  # the parser's cost grows faster than the text
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,13 @@ class Expression:
         [('item', 'wage'), ('request', 'is_bot')]
         """
         if not isinstance(text, str) or not text.strip():
-            raise ConfigError(f'expected an SQL boolean such as "NOT item.is_test", found {text!r}')
+            raise ConfigError(f'expected an SQL boolean such as "NOT item.is_test", found {show(text)}')
+        if len(text) > MOST_CHARACTERS:
+            raise ConfigError(
+                f"{len(text):,} characters; expected at most {MOST_CHARACTERS:,}; make it a column of a table with `sql`"
+            )
         columns: set[tuple[str, str]] = set()
-        words: list[str] = []
+        words: set[str] = set()
 
         def rewrite(match: re.Match[str]) -> str:
             if match["column"]:
@@ -59,20 +74,27 @@ class Expression:
                 return f'"{scope.lower()}.{name.strip(chr(34))}"'
             if match["truth"]:  # Polars answers null to `null IS NOT TRUE`; SQL says true
                 return f"IS {'' if match['negated'] else 'NOT '}DISTINCT FROM {match['value']}"
-            if match["call"] and match["call"].strip().lower() in _OTHER_ROWS:
+            if match["call"] and match["call"].strip().lower() not in _FUNCTIONS:
                 raise ConfigError(
-                    f"`{match['call'].strip()}()` looks at several rows; expected one row at a time: `{text}`"
+                    f"the function `{match['call'].strip()}` cannot be used here: a condition looks at one row at a time; "
+                    f"known: {', '.join(sorted(_FUNCTIONS - _KEYWORDS))}"
                 )
-            words.append((match["word"] or "").lower())
-            return match[0]
+            if match["quoted"]:
+                name = match["quoted"]
+                raise ConfigError(f"{name} is no column here; expected request.{name}, item.{name} or user.{name}")
+            word = (match["word"] or "").lower()
+            words.add(word)
+            return "score" if word == "score" else match[0]
 
         rewritten = _TOKEN.sub(rewrite, text)
-        if "over" in words:
-            raise ConfigError(f"a window (OVER) looks at several rows; expected one row at a time: `{text}`")
+        unknown = sorted(words - _KEYWORDS - {"", "score"})
+        if unknown:
+            name = unknown[0]
+            raise ConfigError(f"`{name}` is no column here; expected request.{name}, item.{name} or user.{name}")
         try:
             pl.sql_expr(rewritten)
         except (pl.exceptions.PolarsError, BaseExceptionGroup) as error:
-            raise ConfigError(f"cannot be parsed: {_first_line(error)}: `{text}`") from error
+            raise ConfigError(f"cannot be parsed: {_first_line(error)}: `{clip(text, 200)}`") from error
         foreign = sorted(f"{scope}.{name}" for scope, name in columns if scope not in scopes)
         if foreign:
             raise ConfigError(f"`{foreign[0]}` cannot be read here; expected columns of {', '.join(scopes)}")
@@ -90,9 +112,9 @@ class Expression:
         try:
             answer = frame.select(keep=pl.sql_expr(self.rewritten))["keep"]
         except pl.exceptions.PolarsError as error:
-            raise DataError(f"where: {_first_line(error)}: `{self.text}`") from error
+            raise DataError(f"{_first_line(error)}: `{clip(self.text, 200)}`") from error
         if answer.dtype not in (pl.Boolean, pl.Null):
-            raise DataError(f"where: expected a boolean, `{self.text}` gives {answer.dtype}")
+            raise DataError(f"expected a boolean, `{clip(self.text, 200)}` gives {answer.dtype}")
         kept = answer.cast(pl.Boolean).fill_null(value=False)
         return (kept.new_from_index(0, size) if len(kept) == 1 != size else kept).to_numpy()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from rankcast import plugins
-from rankcast.errors import ConfigError, nearest
+from rankcast.errors import ConfigError, nearest, show
 from rankcast.replay.lists import Lists
 from rankcast.tables.logs import Bools, Logs
 
@@ -56,7 +56,7 @@ def parse(kind: str, argument: object) -> Step:
 def mapping(argument: object, required: set[str], optional: set[str], example: str) -> dict[str, Any]:
     """An argument that must be a mapping of known keys; ConfigError names the wrong ones."""
     if not isinstance(argument, dict):
-        raise ConfigError(f"expected keys such as `{example}`, found {argument!r}")
+        raise ConfigError(f"expected keys such as `{example}`, found {show(argument)}")
     unknown = sorted(set(map(str, argument)) - required - optional)
     if unknown:
         raise ConfigError(f"unknown key `{unknown[0]}`{nearest(unknown[0], required | optional)}")

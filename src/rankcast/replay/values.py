@@ -50,9 +50,9 @@ def comparable(one: pl.Series, other: pl.Series) -> tuple[ValueSets, ValueSets]:
 
 
 def group_codes(column: pl.Series) -> Ints:
-    """A code for each distinct value of a column; -1 for null."""
-    if isinstance(column.dtype, pl.List | pl.Array):
-        raise DataError(f"`{column.name}` holds lists; expected one value an item")
+    """A code for each distinct value of a column, in their order; -1 for null. DataError for lists and records."""
+    if column.dtype.is_nested():
+        raise DataError(f"`{column.name}` holds lists or records; expected one value a row")
     if column.dtype == pl.Null:
         return np.full(len(column), -1, dtype=np.int64)
     return column.rank("dense").cast(pl.Int64).fill_null(-1).to_numpy()
@@ -64,6 +64,8 @@ def _explode(column: pl.Series) -> pl.DataFrame:
         frame = frame.explode("value")
     if frame["value"].dtype in (pl.Categorical, pl.Enum):
         frame = frame.with_columns(pl.col("value").cast(pl.String))
+    if frame["value"].dtype == pl.String:
+        frame = frame.filter(pl.col("value") != "")  # an empty text is a filter that is not set
     return frame.drop_nulls("value")
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from rankcast.records import ComparisonRow, LedgerRow
-from rankcast.report.text import relative_bounds, segment_name
+from rankcast.report.text import printable, relative_bounds, segment_name
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7A7A7A"  # Okabe and Ito (2008): told apart by colour-blind eyes
 _MOST_ROWS = 40
@@ -98,4 +98,5 @@ def _svg(spec: dict[str, Any]) -> str:
 
 
 def _clip(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

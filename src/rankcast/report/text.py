@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from rankcast.records import ComparisonRow, Segment
+
+_FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+
+
+def printable(text: str) -> str:
+    """Text without the characters that no XML document may hold (control characters, non-characters)."""
+    return _FORBIDDEN.sub("\ufffd", text)
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -24,6 +24,7 @@ def write_reports(folder: Path, report: Report) -> None:
 def markdown(report: Report) -> str:
     """The report as a comment: decision first, one table, the ledger folded."""
     rendered: str = _templates(autoescape=False).get_template("report.md.j2").render(report=report, **_helpers())
+    rendered = text.printable(rendered)
     return (
         rendered
         if len(rendered) <= MOST_CHARACTERS
@@ -48,7 +49,7 @@ def html(report: Report) -> str:
             **_helpers(),
         )
     )
-    return rendered
+    return text.printable(rendered)
 
 
 def _helpers() -> dict[str, Any]:

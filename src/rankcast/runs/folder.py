@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from rankcast.errors import RunError
 from rankcast.records import Result
 
 _PARTIAL = ".partial-"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,16 @@ class Run:
             return Result.model_validate_json((self.folder / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValidationError) as error:
             raise RunError(
-                f"{self.folder}: not a run that this version can read: {str(error).splitlines()[0]}"
+                f"{self.folder} is not a run that this version can read ({type(error).__name__}); remove it to run again"
             ) from error
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """`manifest.json`."""
-        read: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        try:
+            read: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.folder / 'manifest.json'} cannot be read; remove the folder to run again") from error
         return read
 
     @property
@@ -93,24 +98,51 @@ def place(out: Path, study: str, run: str) -> Path:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """A folder to write into; it takes its place when the block ends well, and is gone when it does not."""
+    """A folder to write into; it takes its place when the block ends well, and is gone when it does not.
+
+    Whoever writes holds a lock in the partial folder, so that what a killed process left is told from what is being written,
+    on this machine and on others that share the disk.
+    """
+    made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     for stale in folder.parent.glob(f".{folder.name}{_PARTIAL}*"):
-        if not _alive(stale.name.rpartition("-")[2]):
-            shutil.rmtree(stale, ignore_errors=True)
-    partial = folder.parent / f".{folder.name}{_PARTIAL}{os.getpid()}"
-    partial.mkdir()
+        _remove_if_abandoned(stale)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_PARTIAL}", dir=folder.parent))
+    lock = (partial / _LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         yield partial
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not (folder / "result.json").is_file():
-                raise
-            shutil.rmtree(partial)  # another process wrote the same run meanwhile
+        (partial / _LOCK).unlink()
+        partial.chmod(0o755)
+        _take_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
         raise
+    finally:
+        lock.close()
+
+
+def _take_place(partial: Path, folder: Path) -> None:
+    try:
+        partial.rename(folder)
+    except OSError as error:
+        if not (folder / "result.json").is_file():
+            raise RunError(f"{folder} is in the way and is not a run; remove it and run again") from error
+        shutil.rmtree(partial)  # another process wrote the same run meanwhile
+
+
+def _remove_if_abandoned(partial: Path) -> None:
+    try:
+        with (partial / _LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(partial, ignore_errors=True)
+    except FileNotFoundError:
+        shutil.rmtree(partial, ignore_errors=True)
+    except BlockingIOError:
+        return  # somebody is writing it
 
 
 def find(out: Path) -> list[Run]:
@@ -136,13 +168,3 @@ def open_run(name: str, out: Path) -> Run:
 def write_json(path: Path, document: Any) -> None:
     """Plain values as JSON for people and programs."""
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -6,19 +6,21 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rankcast.records import Fingerprint
 
-
-def run_id(plan: dict[str, Any], private: str, fingerprints: Iterable[Fingerprint]) -> str:
-    """12 hexadecimal digits. `private` is text that shapes the results and is written nowhere (filled-in variables)."""
+def run_id(plan: dict[str, Any], private: str, contents: Iterable[tuple[str, str]]) -> str:
+    """12 hexadecimal digits. `private` is text that shapes the results and is written nowhere (filled-in variables);
+    `contents` are (table, hash) of every file that it reads.
+    """
     parts = {
         "plan": plan,
         "private": hashlib.blake2b(private.encode(), digest_size=16).hexdigest(),
-        "data": [(one.path, one.bytes, one.hash) for one in fingerprints],
+        "data": list(contents),
         "code": code_fingerprint(),
+        "packages": [version(name) for name in ("polars", "numpy", "duckdb")],
     }
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

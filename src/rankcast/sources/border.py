@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rankcast.errors import Problem, nearest
+from rankcast.errors import Problem, clip, nearest, show
 from rankcast.sources.source import Source
-from rankcast.sources.timestamps import to_utc
 from rankcast.tables import columns as c
 from rankcast.tables.schema import Kind, Schema
+from rankcast.tables.timestamps import to_utc
 
-_CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"
+_DIGITS = r"^[+-]?[0-9]+$"
 _FLOAT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _EXAMPLES = 3
 _REMEDY = {c.USER_ID: "; give anonymous visitors an id of their own, such as `coalesce(user_id, session_id)` in `sql`"}
@@ -45,7 +46,8 @@ def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from
                 columns.append(_guess(series) if from_text else _plain(series))
             continue
         converted, wrong = _convert(series, kind, source, timezone, from_text)
-        columns.append(converted.alias(series.name))
+        converted = converted.alias(series.name)
+        columns.append(converted)
         problems += wrong
         if not wrong and series.name not in schema.nullable:
             problems += _nulls(converted, source)
@@ -59,7 +61,9 @@ def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Pr
     """A problem for each declared column that is not among `found`."""
     problems = [
         source.problem(
-            f"column `{name}` is missing{nearest(name, found)}; map it with `columns: {{{name}: <theirs>}}`", name
+            f"column `{name}` is missing{nearest(name, found)}{separator_hint(found)}; map it with "
+            f"`columns: {{{name}: <theirs>}}`",
+            name,
         )
         for name in schema.required
         if name not in found
@@ -72,12 +76,22 @@ def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Pr
     return problems
 
 
+def unmapped(ours: str, theirs: str, found: list[str], source: Source) -> Problem:
+    """The problem of a mapping to a column that is not there."""
+    return source.problem(
+        f"column `{theirs}` is missing{nearest(theirs, found)}{separator_hint(found)}", f"columns.{ours}"
+    )
+
+
+def separator_hint(header: list[str]) -> str:
+    """A hint when a csv file seems to be separated by something else than commas."""
+    odd = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    return "" if odd is None else f"; the columns seem to be separated by {odd!r}, expected commas"
+
+
 def _rename(raw: pl.DataFrame, source: Source) -> tuple[pl.DataFrame, list[Problem]]:
-    problems = [
-        source.problem(f"column `{theirs}` is missing{nearest(theirs, raw.columns)}", f"columns.{ours}")
-        for ours, theirs in source.columns.items()
-        if theirs not in raw.columns
-    ]
+    lost = [(ours, theirs) for ours, theirs in source.columns.items() if theirs not in raw.columns]
+    problems = [unmapped(ours, theirs, raw.columns, source) for ours, theirs in lost]
     if problems:
         return raw, problems
     taken = set(source.columns.values())
@@ -102,12 +116,13 @@ def _convert(
         converted = _to_number(series)
     if converted is None:
         hint = "; turn epochs into time stamps with `sql`, e.g. to_timestamp(ts)" if kind is Kind.TIME else ""
-        found = f"found {series.dtype} such as {_examples(series)}"
+        found = f"found {type_name(series.dtype)} such as {_examples(series)}"
         return series, [source.problem(f"expected {kind.value}, {found}{hint}", series.name)]
     lost = converted.is_null() & series.is_not_null()
     if lost.any():
         message = (
             f"{int(lost.sum())} of {len(series)} values are not {kind.value}, such as {_examples(series.filter(lost))}"
+            f"{'; beyond 64 bits: make it text with CAST in `sql`' if kind is Kind.ID else ''}"
         )
         return converted, [source.problem(message, series.name)]
     return converted, []
@@ -116,12 +131,20 @@ def _convert(
 def _to_id(series: pl.Series, from_text: bool) -> pl.Series | None:
     plain = _plain(series)
     if plain.dtype == pl.String:
-        if from_text and len(plain.drop_nulls()) and plain.drop_nulls().str.contains(_CANONICAL_INTEGER).all():
-            return plain.cast(pl.Int64)
-        return plain
+        return _to_integers(plain) if from_text else plain
     if plain.dtype.is_integer():
         return plain.cast(pl.Int64, strict=False)
     return plain.cast(pl.Int64) if plain.dtype == pl.Null else None
+
+
+def _to_integers(text: pl.Series) -> pl.Series:
+    """csv text as integers if every value is a canonical one of 64 bits, else as it is; an empty text is no id."""
+    text = text.set(text == "", None)
+    values = text.drop_nulls()
+    if len(values) and values.str.contains(_CANONICAL_INTEGER).all():
+        integers = text.cast(pl.Int64, strict=False)
+        return integers if integers.null_count() == text.null_count() else text
+    return text
 
 
 def _to_count(series: pl.Series) -> pl.Series | None:
@@ -139,7 +162,9 @@ def _to_number(series: pl.Series) -> pl.Series | None:
 
 
 def _plain(series: pl.Series) -> pl.Series:
-    """Categories are text; what else a file holds stays as it is."""
+    """Categories are text, NaN is null; what else a file holds stays as it is."""
+    if series.dtype.is_float():
+        return series.fill_nan(None)
     return series.cast(pl.String) if series.dtype in (pl.Categorical, pl.Enum) else series
 
 
@@ -150,8 +175,8 @@ def _guess(series: pl.Series) -> pl.Series:
         return series
     if not len(values):
         return series.cast(pl.Null)
-    if values.str.contains(_CANONICAL_INTEGER).all():
-        return series.cast(pl.Int64)
+    if values.str.contains(_DIGITS).all():
+        return _to_integers(series)  # too long for 64 bits: text, since numbers would merge
     if values.str.contains(_FLOAT).all() and not values.str.contains(r"^[+-]?0[0-9]").any():
         return series.cast(pl.Float64)
     if values.str.to_lowercase().is_in(["true", "false"]).all():
@@ -221,17 +246,33 @@ def _duplicates(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Pro
     ]
 
 
+def type_name(dtype: pl.DataType) -> str:
+    """A type as people say it."""
+    if dtype.is_integer():
+        return "integers"
+    if dtype.is_numeric():
+        return "numbers"
+    if dtype.is_temporal():
+        return "times"
+    names = {
+        pl.String: "text",
+        pl.Boolean: "booleans",
+        pl.Null: "nothing but nulls",
+        pl.List: "lists",
+        pl.Struct: "records",
+    }
+    return next((name for kind, name in names.items() if dtype == kind), str(dtype))
+
+
 def _examples(series: pl.Series) -> str:
-    values = series.drop_nulls().unique(maintain_order=True).head(_EXAMPLES).to_list()
-    return ", ".join(_clip(repr(value)) for value in values) or "nothing but nulls"
+    values = series.drop_nulls()
+    values = values.to_physical() if values.dtype.is_temporal() else values  # what no calendar holds cannot be written
+    shown = [clip(show(value), 40) for value in values.unique(maintain_order=True).head(_EXAMPLES).to_list()]
+    return ", ".join(shown) or "nothing but nulls"
 
 
 def _rows(frame: pl.DataFrame) -> str:
     return "; ".join(
-        ", ".join(f"{name}={_clip(str(value))}" for name, value in row.items())
+        ", ".join(f"{name}={clip(str(value), 40)}" for name, value in row.items())
         for row in frame.head(_EXAMPLES).to_dicts()
     )
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import polars as pl
 
-from rankcast.errors import DataError, Problem
+from rankcast.errors import DataError, clip
 from rankcast.records import Fingerprint
 from rankcast.sources.source import FileSet, Source
 
@@ -27,10 +31,7 @@ def format_of(path: Path) -> str | None:
 def find(files: FileSet, source: Source) -> list[Path]:
     """The files of a set; DataError when a pattern matches nothing or a name promises no known format."""
     paths, missing = files.find()
-    problems = [
-        source.problem(f"no file matches `{pattern}`; paths are relative to the file that names them")
-        for pattern in missing
-    ]
+    problems = [source.problem(files.why_missing(pattern)) for pattern in missing]
     problems += [
         source.problem(f"{files.show(path)}: unknown format; expected a name ending in {', '.join(FORMATS)}")
         for path in paths
@@ -43,14 +44,40 @@ def find(files: FileSet, source: Source) -> list[Path]:
 
 def read(source: Source) -> pl.DataFrame:
     """All rows of a source's files, columns as they are named there. csv comes as text: the border gives it types."""
-    assert_files = source.files
-    if assert_files is None:
+    if source.files is None:
         raise DataError(source.problem("expected `path` or `sql`"))
-    frames = [_read_file(path, assert_files.show(path), source) for path in find(assert_files, source)]
+    named = {
+        source.files.show(path): _read_file(path, source.files.show(path), source)
+        for path in find(source.files, source)
+    }
+    frames = list(named.values())
+    _check_alike(named, source)
     try:
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed", rechunk=True)
     except pl.exceptions.PolarsError as error:
-        raise DataError(source.problem(f"the files of this table do not fit together: {_first_line(error)}")) from error
+        raise DataError(source.problem(f"the files of this table do not fit together: {first_line(error)}")) from error
+
+
+def _check_alike(frames: Mapping[str, pl.DataFrame], source: Source) -> None:
+    """Files of one table have the same columns, and a column does not hold text in one and numbers in another."""
+    first_name, first = next(iter(frames.items()))
+    problems = []
+    for name, frame in frames.items():
+        odd = sorted(set(first.columns) ^ set(frame.columns))
+        if odd:
+            problems.append(source.problem(f"{name} and {first_name} have different columns: {', '.join(odd[:5])}"))
+        clash = [
+            column for column in first.columns if column in frame.columns
+            and (first[column].dtype == pl.String) != (frame[column].dtype == pl.String)
+            and pl.Null not in (first[column].dtype, frame[column].dtype)
+            and (first[column].dtype.is_numeric() or frame[column].dtype.is_numeric())
+        ]  # fmt: skip
+        problems += [
+            source.problem(f"`{column}` is text in one of {name} and {first_name}, numbers in the other")
+            for column in clash
+        ]
+    if problems:
+        raise DataError(problems)
 
 
 def _read_file(path: Path, shown: str, source: Source) -> pl.DataFrame:
@@ -59,12 +86,38 @@ def _read_file(path: Path, shown: str, source: Source) -> pl.DataFrame:
         if kind == "parquet":
             return pl.read_parquet(path, hive_partitioning=False)
         if kind in {"csv", "csv.gz"}:
-            return pl.read_csv(path, infer_schema=False)
+            frame = pl.read_csv(path, infer_schema=False)
+            _check_csv(path, frame, shown, source)
+            return frame
         return pl.read_ndjson(path, infer_schema_length=None)
     except pl.exceptions.NoDataError as error:
         raise DataError(source.problem(f"{shown}: the file is empty; expected at least a header")) from error
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(source.problem(f"{shown}: cannot be read as {kind}: {_first_line(error)}")) from error
+        raise DataError(source.problem(f"{shown}: cannot be read as {kind}: {first_line(error)}")) from error
+
+
+def _check_csv(path: Path, frame: pl.DataFrame, shown: str, source: Source) -> None:
+    """What Polars mends in silence: names that stand twice in the header, rows that end too early."""
+    twice = [name.removesuffix("_duplicated_0") for name in frame.columns if name.endswith("_duplicated_0")]
+    if twice:
+        raise DataError(source.problem(f"{shown}: the header names `{twice[0]}` twice"))
+    if not len(frame) or len(frame.columns) < 2 or not frame.get_columns()[-1].null_count():
+        return  # a row that ends too early lacks its last column
+    with _open_text(path) as stream:
+        rows = csv.reader(stream)
+        short = [rows.line_num for row in rows if row and len(row) < len(frame.columns)]
+    if short:
+        raise DataError(
+            source.problem(
+                f"{shown}: {len(short)} rows have fewer than the header's {len(frame.columns)} fields, such as line {short[0]}"
+            )
+        )
+
+
+def _open_text(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")
 
 
 def header(path: Path) -> list[str]:
@@ -86,10 +139,6 @@ def fingerprint(path: Path, shown: str) -> Fingerprint:
     return Fingerprint(path=shown, bytes=path.stat().st_size, hash=digest.hexdigest())
 
 
-def unreadable(source: Source, shown: str, error: Exception) -> Problem:
-    """The problem of a file whose header cannot be read."""
-    return source.problem(f"{shown}: cannot be read: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in a line."""
+    return clip((str(error).strip().splitlines() or [type(error).__name__])[0], 200)

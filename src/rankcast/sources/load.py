@@ -30,6 +30,14 @@ class Inputs:
     candidates: Mapping[str, Source]
     timezone: str
 
+    def wanted(self) -> list[tuple[str, Source, Schema]]:
+        """Every table with its source and schema."""
+        return [
+            *((name, source, SCHEMAS[name]) for name, source in self.tables.items()),
+            *((f"scores/{name}", source, SCORES) for name, source in self.scores.items()),
+            *((f"candidates/{name}", source, CANDIDATES) for name, source in self.candidates.items()),
+        ]
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -39,6 +47,7 @@ class Loaded:
     scores: Mapping[str, Scores]
     candidates: Mapping[str, tuple[Ints, Ints]]
     fingerprints: tuple[Fingerprint, ...]
+    contents: tuple[tuple[str, str], ...]  # (table, content hash) of every file, in the order in which tables read them
     counts: tuple[Count, ...]
 
 
@@ -51,30 +60,34 @@ class _Table:
 
 def load(inputs: Inputs, progress: Progress) -> Loaded:
     """Read, check and encode. DataError with the problems of all tables at once."""
-    wanted = [(name, source, SCHEMAS[name]) for name, source in inputs.tables.items()]
-    wanted += [(f"scores/{name}", source, SCORES) for name, source in inputs.scores.items()]
-    wanted += [(f"candidates/{name}", source, CANDIDATES) for name, source in inputs.candidates.items()]
     tables: dict[str, _Table] = {}
     problems: list[Problem] = []
     prints: dict[Path, Fingerprint] = {}
-    for name, source, schema in wanted:
+    contents: list[tuple[str, str]] = []
+    for name, source, schema in inputs.wanted():
         try:
             checked = _read(source, schema, inputs.timezone)
         except DataError as error:
             problems += error.problems
             continue
-        problems += checked.problems
+        if checked.problems:
+            problems += checked.problems
+            continue
         tables[name] = _Table(source, schema, checked.frame)
         for path, fingerprint in fingerprints(source):
             rows = (
                 len(checked.frame) if source.sql is None and len(files.find(source.file_sets[0], source)) == 1 else None
             )
+            contents.append((name, fingerprint.hash))
             prints[path] = fingerprint.model_copy(update={"rows": rows})
         progress(f"{name}: {len(checked.frame):,} rows")
     problems += _id_problems(tables)
+    if "requests" in tables and not len(tables["requests"].frame):
+        problems.append(tables["requests"].source.problem("no rows; expected at least one request"))
     if problems:
         raise DataError(problems)
-    return _encode(tables, tuple(sorted(prints.values(), key=lambda one: (one.path, one.hash))))
+    fingerprinted = tuple(sorted(prints.values(), key=lambda one: (one.path, one.hash)))
+    return _encode(tables, fingerprinted, tuple(contents))
 
 
 def fingerprints(source: Source) -> list[tuple[Path, Fingerprint]]:
@@ -84,42 +97,6 @@ def fingerprints(source: Source) -> list[tuple[Path, Fingerprint]]:
         for file_set in source.file_sets
         for path in files.find(file_set, source)
     ]
-
-
-def check_headers(inputs: Inputs) -> list[Problem]:
-    """What can be known of the data without reading its rows: files that are not there, columns that are missing."""
-    problems: list[Problem] = []
-    wanted = [(source, SCHEMAS[name]) for name, source in inputs.tables.items()]
-    wanted += [(source, SCORES) for source in inputs.scores.values()]
-    wanted += [(source, CANDIDATES) for source in inputs.candidates.values()]
-    for source, schema in wanted:
-        try:
-            found = [(files_, path) for files_ in source.file_sets for path in files.find(files_, source)]
-        except DataError as error:
-            problems += error.problems
-            continue
-        if source.sql is not None:
-            wrong = sql.syntax_problem(source.sql)
-            problems += [source.problem(wrong, "sql")] if wrong else []
-            continue
-        for file_set, path in found[:1]:
-            try:
-                header = files.header(path)
-            except (pl.exceptions.PolarsError, OSError) as error:
-                problems.append(files.unreadable(source, file_set.show(path), error))
-                continue
-            problems += _header_problems(header, schema, source)
-    return problems
-
-
-def _header_problems(header: list[str], schema: Schema, source: Source) -> list[Problem]:
-    theirs = {theirs: ours for ours, theirs in source.columns.items()}
-    lost = [
-        source.problem(f"column `{name}` is missing; found: {', '.join(header)}", f"columns.{ours}")
-        for name, ours in theirs.items()
-        if name not in header
-    ]
-    return lost or border.missing_columns([theirs.get(name, name) for name in header], schema, source)
 
 
 def _read(source: Source, schema: Schema, timezone: str) -> border.Checked:
@@ -148,7 +125,7 @@ def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
             elif table.frame[column].dtype != first:
                 problems.append(
                     table.source.problem(
-                        f"ids are {_kind(table.frame[column].dtype)}, but {_kind(first)} in `{filled[0]}`; "
+                        f"ids are {border.type_name(table.frame[column].dtype)}, but {border.type_name(first)} in `{filled[0]}`; "
                         "make them one type, e.g. with CAST in `sql`",
                         column,
                     )
@@ -156,11 +133,9 @@ def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
     return problems
 
 
-def _kind(dtype: pl.DataType) -> str:
-    return "integers" if dtype.is_integer() else "text" if dtype == pl.String else str(dtype)
-
-
-def _encode(tables: dict[str, _Table], prints: tuple[Fingerprint, ...]) -> Loaded:
+def _encode(
+    tables: dict[str, _Table], prints: tuple[Fingerprint, ...], contents: tuple[tuple[str, str], ...]
+) -> Loaded:
     frames = {name: table.frame for name, table in tables.items() if "/" not in name}
     scores = {name.removeprefix("scores/"): table.frame for name, table in tables.items() if table.schema is SCORES}
     pools = {
@@ -170,7 +145,7 @@ def _encode(tables: dict[str, _Table], prints: tuple[Fingerprint, ...]) -> Loade
     encoded = {name: encode.encode_scores(frame, encoders, logs.requests) for name, frame in scores.items()}
     candidates = {name: encode.encode_candidates(frame, encoders) for name, frame in pools.items()}
     counts = _counts(frames, scores, logs, encoded)
-    return Loaded(logs, encoded, candidates, prints, tuple(counts))
+    return Loaded(logs, encoded, candidates, prints, contents, tuple(counts))
 
 
 def _counts(

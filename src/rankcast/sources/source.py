@@ -34,6 +34,13 @@ class FileSet:
                 missing.append(written)
         return list(dict.fromkeys(found)), missing
 
+    def why_missing(self, written: str) -> str:
+        """What to say of a pattern that matches no file."""
+        resolved = self.resolved[self.written.index(written)]
+        if os.path.isdir(resolved):
+            return f"`{written}` is a folder; expected files, such as `{written.rstrip('/')}/*.parquet`"
+        return f"no file matches `{written}`; a path is relative to the file that names it"
+
     def show(self, path: Path) -> str:
         """A file's name as it may be shown: beginning as it is written in the file that names it, without hidden values."""
         text = str(path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from rankcast.errors import DataError
+from rankcast.errors import DataError, clip
 from rankcast.sources.files import find, format_of
 from rankcast.sources.source import Source
 
@@ -48,11 +48,14 @@ def read(source: Source, timezone: str) -> pl.DataFrame:
             _open_views(connection, source, target, timezone)
             statement = (source.sql or "").strip().rstrip(";")
             connection.execute(f"COPY ({statement}\n) TO '{_quoted(target)}' (FORMAT parquet)")
-        except duckdb.Error as error:
+            return pl.read_parquet(target)
+        except duckdb.PermissionException as error:
+            names = ", ".join(source.named)
+            raise DataError(source.problem(f"only the files named in `files` can be read ({names})", "sql")) from error
+        except (duckdb.Error, pl.exceptions.PolarsError) as error:
             raise DataError(source.problem(_first_lines(error), "sql")) from error
         finally:
             connection.close()
-        return pl.read_parquet(target)
 
 
 def _open_views(connection: Any, source: Source, target: Path, timezone: str) -> None:
@@ -83,4 +86,5 @@ def _quoted(path: Path) -> str:
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).strip().splitlines()[:3] if line.strip(" ^"))
+    lines = [line.strip() for line in str(error).strip().splitlines()[:3] if line.strip(" ^") and "COPY (" not in line]
+    return clip(" ".join(lines), 300)

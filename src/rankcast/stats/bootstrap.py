@@ -17,11 +17,16 @@ def presence_replicates(
 ) -> npt.NDArray[np.float64]:
     """Replicates (RESAMPLES, number of statistics) of statistics that only ask which users are present.
 
-    A Poisson bootstrap gives each user an independent Poisson(1) count; the user is present unless that is 0, so with
-    probability 1 - 1/e. (Poisson bootstrap: Chamandy et al., 2012.)
+    Each resample draws as many users as there are, with replacement; a user is present who was drawn at least once
+    (Efron, 1979). The number of draws is fixed: independent presence of each user (a Poisson bootstrap) would add the
+    variation of the sample's size to numbers that grow with it, as coverage does.
     """
-    share = 1.0 - np.exp(-1.0)
-    return np.array([statistic(generator.random(clusters) < share) for _ in range(RESAMPLES)], dtype=np.float64)
+    replicates = []
+    for _ in range(RESAMPLES):
+        present = np.zeros(clusters, dtype=bool)
+        present[generator.integers(0, clusters, clusters)] = True
+        replicates.append(statistic(present))
+    return np.array(replicates, dtype=np.float64)
 
 
 def standard_error(replicates: npt.NDArray[np.float64]) -> float:

@@ -10,6 +10,7 @@ import polars as pl
 from rankcast.replay.builtin import Scoring, Setting
 from rankcast.tables.duration import Duration
 from rankcast.tables.logs import Floats, Ints, Logs
+from rankcast.tables.timestamps import to_utc
 
 
 class Popular(Scoring):
@@ -40,5 +41,7 @@ class Popular(Scoring):
 
 
 def _midnights(times: Ints, timezone: str) -> Ints:
+    """The midnight that starts each instant's day; where clocks change at midnight, the first reading of it."""
     instants = pl.Series(times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return instants.dt.convert_time_zone(timezone).dt.truncate("1d").dt.epoch("us").to_numpy()
+    starts = to_utc(instants.dt.convert_time_zone(timezone).dt.date(), timezone)
+    return times if starts is None else starts.dt.epoch("us").to_numpy()

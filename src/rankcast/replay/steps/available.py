@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.errors import ConfigError
+from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Filter
 from rankcast.tables.logs import Bools, Logs
@@ -23,7 +23,7 @@ class Available:
     @classmethod
     def parse(cls, argument: object) -> Available:
         if argument is not None:
-            raise ConfigError(f"`available` takes no argument, found {argument!r}")
+            raise ConfigError(f"`available` takes no argument, found {show(argument)}")
         return cls()
 
     def needs(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.errors import ConfigError
+from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Filter, column, mapping
 from rankcast.replay.values import group_codes
@@ -31,7 +31,7 @@ class Cap:
         given = mapping(argument, {"by", "at_most"}, set(), "by: item.company_id, at_most: 2")
         at_most = given["at_most"]
         if isinstance(at_most, bool) or not isinstance(at_most, int) or at_most < 1:
-            raise ConfigError(f"at_most: expected an integer from 1, found {at_most!r}")
+            raise ConfigError(f"at_most: expected an integer from 1, found {show(at_most)}")
         try:
             return cls(column(given["by"], ("item",))[1], at_most)
         except ConfigError as error:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.errors import ConfigError
+from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Filter, column
 from rankcast.replay.values import comparable
@@ -17,8 +17,8 @@ from rankcast.tables.ragged import spans
 
 @dataclass(frozen=True)
 class Match:
-    """Keeps an item if the request's value is null or an empty list (the filter is not set), or equals the item's, is in it,
-    contains it or overlaps it; either side may be a list. A set filter against null drops.
+    """Keeps an item if the request's value is null, empty text or an empty list (the filter is not set), or equals the
+    item's, is in it, contains it or overlaps it; either side may be a list. A set filter against null drops.
 
     `match: {request.job_type: item.job_type}`; several pairs must all hold.
     """
@@ -29,7 +29,9 @@ class Match:
     @classmethod
     def parse(cls, argument: object) -> Match:
         if not isinstance(argument, dict) or not argument:
-            raise ConfigError(f"expected a filter such as `{{request.job_type: item.job_type}}`, found {argument!r}")
+            raise ConfigError(
+                f"expected a filter such as `{{request.job_type: item.job_type}}`, found {show(argument)}"
+            )
         pairs = []
         for ours, theirs in argument.items():
             scope, name = column(ours, ("request", "user"))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.errors import ConfigError
+from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Filter, mapping
 from rankcast.tables.asof import AsOf
@@ -36,7 +36,7 @@ class NotSeen:
         if events is not None and (
             not isinstance(events, list) or not events or not all(isinstance(name, str) for name in events)
         ):
-            raise ConfigError(f"events: expected a list such as [apply], found {events!r}")
+            raise ConfigError(f"events: expected a list such as [apply], found {show(events)}")
         try:
             within = Duration.parse(given["within"]) if given.get("within") is not None else None
         except ValueError as error:

@@ -7,6 +7,9 @@ import polars as pl
 UTC = pl.Datetime("us", "UTC")
 _LOCAL = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M%#z")
+_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_FIRST_DAY, _LAST_DAY = -719_161, 2_932_895  # from 1970-01-01: 0001-01-02 and 9999-12-30, so that zones cannot leave it
+_I64 = 2**63 - 1
 _GAP = pl.duration(hours=3)  # longer than any clock change
 
 
@@ -22,13 +25,26 @@ def to_utc(values: pl.Series, timezone: str) -> pl.Series | None:
     if values.dtype == pl.String:
         return _parse(values, timezone)
     if values.dtype == pl.Date:
-        return _localise(values.cast(pl.Datetime("us")), timezone)
+        return _localise(_within_calendar(values, 1).cast(pl.Datetime("us")), timezone)
     if isinstance(values.dtype, pl.Datetime):
-        micros = values.dt.cast_time_unit("us")
+        micros = _within_calendar(values, _PER_DAY[values.dtype.time_unit]).dt.cast_time_unit("us")
         return _localise(micros, timezone) if values.dtype.time_zone is None else micros.dt.convert_time_zone("UTC")
     if values.dtype == pl.Null:
         return values.cast(UTC)
     return None
+
+
+def _within_calendar(values: pl.Series, per_day: int) -> pl.Series:
+    """Values from the year 1 to 9999; what lies outside, as broken epochs do, becomes null."""
+    physical = values.to_physical()
+    first, last = max(_FIRST_DAY * per_day, -_I64), min(_LAST_DAY * per_day, _I64)
+    inside = (physical >= first) & (physical <= last)
+    return (
+        pl.select(pl.when(inside.fill_null(value=True)).then(physical))
+        .to_series()
+        .cast(values.dtype)
+        .alias(values.name)
+    )
 
 
 def _parse(values: pl.Series, timezone: str) -> pl.Series:
