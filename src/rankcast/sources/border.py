@@ -60,7 +60,7 @@ def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from
 def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Problem]:
     """A problem for each declared column that is not among `found`."""
     problems = [
-        source.problem(
+        source.data_problem(
             f"column `{name}` is missing{nearest(name, found)}{separator_hint(found)}; map it with "
             f"`columns: {{{name}: <theirs>}}`",
             name,
@@ -69,7 +69,7 @@ def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Pr
         if name not in found
     ]
     problems += [
-        source.problem(f"neither `{one}` nor `{other}` is there; found: {', '.join(found)}")
+        source.data_problem(f"neither `{one}` nor `{other}` is there; found: {', '.join(found)}")
         for one, other in schema.either
         if one not in found and other not in found
     ]
@@ -78,7 +78,7 @@ def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Pr
 
 def unmapped(ours: str, theirs: str, found: list[str], source: Source) -> Problem:
     """The problem of a mapping to a column that is not there."""
-    return source.problem(
+    return source.data_problem(
         f"column `{theirs}` is missing{nearest(theirs, found)}{separator_hint(found)}", f"columns.{ours}"
     )
 
@@ -117,14 +117,14 @@ def _convert(
     if converted is None:
         hint = "; turn epochs into time stamps with `sql`, e.g. to_timestamp(ts)" if kind is Kind.TIME else ""
         found = f"found {type_name(series.dtype)} such as {_examples(series)}"
-        return series, [source.problem(f"expected {kind.value}, {found}{hint}", series.name)]
+        return series, [source.data_problem(f"expected {kind.value}, {found}{hint}", series.name)]
     lost = converted.is_null() & series.is_not_null()
     if lost.any():
         message = (
             f"{int(lost.sum())} of {len(series)} values are not {kind.value}, such as {_examples(series.filter(lost))}"
             f"{'; beyond 64 bits: make it text with CAST in `sql`' if kind is Kind.ID else ''}"
         )
-        return converted, [source.problem(message, series.name)]
+        return converted, [source.data_problem(message, series.name)]
     return converted, []
 
 
@@ -191,7 +191,7 @@ def _nulls(series: pl.Series, source: Source) -> list[Problem]:
     rows = series.is_null().arg_true().head(_EXAMPLES).to_list()
     where = ", ".join(str(row + 1) for row in rows)
     remedy = _REMEDY.get(series.name, "; leave such rows out with `sql`")
-    return [source.problem(f"{count} of {len(series)} values are null (rows {where}){remedy}", series.name)]
+    return [source.data_problem(f"{count} of {len(series)} values are null (rows {where}){remedy}", series.name)]
 
 
 def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem]:
@@ -200,7 +200,7 @@ def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem
         broken = frame.filter(pl.col(c.SCORE).is_nan())
         if len(broken):
             problems.append(
-                source.problem(
+                source.data_problem(
                     f"{len(broken)} of {len(frame)} scores are NaN, such as {_rows(broken)}; a model that cannot score an item "
                     "must leave the row out",
                     c.SCORE,
@@ -210,7 +210,7 @@ def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem
         broken = frame.filter(pl.col(c.RANK) < 1)
         if len(broken):
             problems.append(
-                source.problem(
+                source.data_problem(
                     f"{len(broken)} of {len(frame)} ranks are below 1, such as {_rows(broken)}; ranks count from 1",
                     c.RANK,
                 )
@@ -219,7 +219,7 @@ def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem
         broken = frame.filter(pl.col(c.CLOSE_AT) < pl.col(c.OPEN_AT))
         if len(broken):
             problems.append(
-                source.problem(
+                source.data_problem(
                     f"{len(broken)} of {len(frame)} intervals close before they open, such as {_rows(broken)}",
                     c.CLOSE_AT,
                 )
@@ -242,7 +242,9 @@ def _duplicates(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Pro
     broken = frame.filter(frame.select(key).is_duplicated()).select(key).unique(maintain_order=True)
     name = ", ".join(key)
     return [
-        source.problem(f"{repeated} rows repeat a ({name}) that is already there, such as {_rows(broken)}", key[-1])
+        source.data_problem(
+            f"{repeated} rows repeat a ({name}) that is already there, such as {_rows(broken)}", key[-1]
+        )
     ]
 
 

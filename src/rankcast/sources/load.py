@@ -83,7 +83,7 @@ def load(inputs: Inputs, progress: Progress) -> Loaded:
         progress(f"{name}: {len(checked.frame):,} rows")
     problems += _id_problems(tables)
     if "requests" in tables and not len(tables["requests"].frame):
-        problems.append(tables["requests"].source.problem("no rows; expected at least one request"))
+        problems.append(tables["requests"].source.data_problem("no rows; expected at least one request"))
     if problems:
         raise DataError(problems)
     fingerprinted = tuple(sorted(prints.values(), key=lambda one: (one.path, one.hash)))
@@ -124,7 +124,7 @@ def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
                 tables[name] = replace(table, frame=table.frame.with_columns(pl.col(column).cast(first, strict=False)))
             elif table.frame[column].dtype != first:
                 problems.append(
-                    table.source.problem(
+                    table.source.data_problem(
                         f"ids are {border.type_name(table.frame[column].dtype)}, but {border.type_name(first)} in `{filled[0]}`; "
                         "make them one type, e.g. with CAST in `sql`",
                         column,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rankcast.errors import Problem
+from rankcast.errors import Problem, clip
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,17 @@ class Source:
     def file_sets(self) -> list[FileSet]:
         """Every set of files that this source reads."""
         return ([] if self.files is None else [self.files]) + list(self.named.values())
+
+    @property
+    def reads(self) -> str:
+        """What the data come from, as it is written."""
+        if self.files is None:
+            return f"sql over {', '.join(self.named)}"
+        return ", ".join(self.files.written)
+
+    def data_problem(self, message: str, column: str | None = None) -> Problem:
+        """A problem of the data themselves: it names their files too."""
+        return self.problem(f"{clip(self.reads, 120)}: {message}", column)
 
     def problem(self, message: str, column: str | None = None) -> Problem:
         """A problem of this source, with its place."""
