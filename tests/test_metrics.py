@@ -50,7 +50,7 @@ def measure(world: World, names: list[str], zero: bool = False) -> dict[str, lis
     request, minus, labelled = np.array(sorted(best), dtype=float).reshape(-1, 3).T
     start = offsets(request.astype(np.int64), len(world))
     labels = Labels(labelled.astype(np.int64), -minus, start)
-    judged = judge(Slates(len(world), target, item, rank), np.arange(len(world)), labels, ITEMS)
+    judged = judge(Slates(len(world), target, item, rank), np.arange(len(world)), labels)
     return {name: column.tolist() for name, column in values(judged, [parse(name) for name in names], zero).items()}
 
 

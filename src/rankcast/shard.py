@@ -15,8 +15,7 @@ from rankcast.evaluate.metrics.coverage import Coverage
 from rankcast.replay.lists import Lists
 from rankcast.replay.reproduce import Replay, Service, Variant, reproduce
 from rankcast.tables import columns as c
-from rankcast.tables.logs import Bools, Floats, Ints, Logs
-from rankcast.tables.ragged import spans
+from rankcast.tables.logs import Bools, Floats, Ints
 
 TARGET = "target"
 
@@ -61,14 +60,13 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
     mask = work.is_target[requests]
     targets = requests[mask]
     target_of = np.cumsum(mask) - 1
-    items = len(work.service.logs.ids.items)
     judged_values, shown = {}, {}
     for name, replay in replays.items():
         rows = mask[replay.slates.position]
         slates = Slates(
             len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows]
         )
-        judged_values[name] = values(judge(slates, targets, work.labels, items), work.metrics, work.unlabelled_as_zero)
+        judged_values[name] = values(judge(slates, targets, work.labels), work.metrics, work.unlabelled_as_zero)
         deepest = [metric.k for metric in work.metrics if isinstance(metric, Coverage)]
         if deepest:
             inside = within(slates.rank, None if None in deepest else max(k for k in deepest if k is not None))
@@ -88,21 +86,7 @@ def _slate_rows(variant: str, slates: Lists, work: Work) -> pl.DataFrame:
             c.RANK: slates.ranks(),
             c.ITEM_ID: logs.ids.items.gather(slates.item),
             c.SCORE: slates.value,
-            c.GRADE: pl.Series(_grades(slates, work.labels, logs), nan_to_null=True),
+            c.GRADE: pl.Series(work.labels.grades_of(slates.requests, slates.position, slates.item), nan_to_null=True),
             TARGET: work.is_target[requests],
         }
     )
-
-
-def _grades(slates: Lists, labels: Labels, logs: Logs) -> Floats:
-    """The label of every row, NaN where there is none."""
-    start = labels.start[slates.requests]
-    position, at = spans(start, labels.start[slates.requests + 1] - start)
-    items = len(logs.ids.items)
-    keys = position * items + labels.item[at]
-    order = np.argsort(keys)
-    if not len(order):
-        return np.full(len(slates.item), np.nan)
-    rows = slates.pairs(items)
-    place = order[np.minimum(np.searchsorted(keys[order], rows), len(order) - 1)]
-    return np.where(keys[place] == rows, labels.grade[at][place], np.nan)

@@ -23,23 +23,22 @@ class Slates:
     rank: Ints
 
 
-def judge(slates: Slates, targets: Ints, labels: Labels, items: int) -> Judged:
-    """Find the labelled items in the slates. `targets` (n) are request codes, `items` the number of item codes."""
+def judge(slates: Slates, targets: Ints, labels: Labels) -> Judged:
+    """Find the labelled items in the slates. `targets` (n) are request codes."""
+    grade = labels.grades_of(targets, slates.target, slates.item)
+    hit = np.flatnonzero(~np.isnan(grade))
+    size = int(slates.item.max(initial=0)) + 1
+    hit = np.delete(
+        hit, _repeats(slates.target[hit] * size + slates.item[hit])
+    )  # found once, however often it is shown
     start = labels.start[targets]
     label_target, at = spans(start, labels.start[targets + 1] - start)
-    keys = label_target * items + labels.item[at]
-    order = np.argsort(keys)
-    rows = slates.target * items + slates.item
-    place = np.searchsorted(keys[order], rows)
-    place = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(len(rows), dtype=np.int64)
-    hit = keys[place] == rows if len(order) else np.zeros(len(rows), dtype=bool)
-    hit[np.flatnonzero(hit)[_repeats(rows[hit])]] = False  # an item that a list shows twice is found once
     return Judged(
         n=slates.n,
         length=np.bincount(slates.target, minlength=slates.n),
         hit_target=slates.target[hit],
         hit_rank=slates.rank[hit],
-        hit_grade=labels.grade[at][place[hit]] if len(order) else np.zeros(0),
+        hit_grade=grade[hit],
         label_target=label_target,
         label_grade=labels.grade[at],
     )

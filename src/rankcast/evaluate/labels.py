@@ -52,6 +52,18 @@ class Labels:
     grade: Floats
     start: Ints
 
+    def grades_of(self, requests: Ints, position: Ints, item: Ints) -> Floats:
+        """Grade of each row (position in `requests`, item); NaN where there is no label."""
+        start = self.start[requests]
+        owner, at = spans(start, self.start[requests + 1] - start)
+        if not len(at):
+            return np.full(len(item), np.nan)
+        size = int(max(self.item.max(), item.max(initial=0))) + 1
+        keys, rows = owner * size + self.item[at], position * size + item
+        order = np.argsort(keys)
+        place = order[np.minimum(np.searchsorted(keys[order], rows), len(order) - 1)]
+        return np.where(keys[place] == rows, self.grade[at][place], np.nan)
+
     def labelled(self) -> Bools:
         """Which requests have a label with a grade above 0."""
         positive = np.concatenate(([0], np.cumsum(self.grade > 0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 
 from rankcast.testing.jobboard import truth
+from rankcast.testing.jobboard.arrays import NONE, Ints
 from rankcast.testing.jobboard.life import live
 from rankcast.testing.jobboard.logs import events_table, impressions_table, logged
 from rankcast.testing.jobboard.models import VARIANTS, Variant, build_pools
+from rankcast.testing.jobboard.serving import SERVED
 from rankcast.testing.jobboard.traffic import build_requests
 from rankcast.testing.jobboard.visits import build_visits
 from rankcast.testing.jobboard.world import build_world
@@ -43,17 +45,34 @@ class JobBoard:
         for variant, table in self.scores.items():
             table.write_parquet(folder / "scores" / f"{variant}.parquet")
 
-    def online(self, variant: Variant) -> truth.OnlineTruth:
-        """The true effect of the variant."""
-        return truth.online(self.latent, variant)
+    def online(self, shown: Variant | pl.DataFrame) -> truth.OnlineTruth:
+        """The true effect of a variant, or of any slates (request_id, item_id, rank), such as those of a run."""
+        return truth.online(self.latent, *self._slates(shown))
 
-    def ab_test(self, variant: Variant, seed: int) -> truth.ABResult:
-        """One simulated online test of the variant against production."""
-        return truth.ab_test(self.latent, variant, seed)
+    def ab_test(self, shown: Variant | pl.DataFrame, seed: int) -> truth.ABResult:
+        """One simulated online test of a variant, or of any slates, against production."""
+        return truth.ab_test(self.latent, *self._slates(shown), seed)
+
+    def _slates(self, shown: Variant | pl.DataFrame) -> tuple[str, Ints]:
+        if isinstance(shown, str):
+            return shown, truth.counted_slates(self.latent, shown)
+        request = codes_of(shown["request_id"], self.latent.requests.ids)
+        post, rank = codes_of(shown["item_id"], self.latent.world.posts.ids), shown["rank"].to_numpy()
+        kept = (request >= 0) & (post >= 0) & (rank <= SERVED)
+        slates = np.full((self.requests.height, SERVED), NONE, dtype=np.int64)
+        slates[request[kept], rank[kept] - 1] = post[kept]
+        return "slates", slates
 
     def naive(self, variant: Variant) -> float:
         """What a notebook without post-processing reports as nDCG@10."""
         return truth.naive(self.latent, variant)
+
+
+def codes_of(values: pl.Series, ids: Iterable[str]) -> Ints:
+    """Position of each id among all ids; -1 for one that is not there."""
+    known = pl.DataFrame({"id": list(ids)}).with_row_index("code")
+    joined = values.alias("id").to_frame().join(known, on="id", how="left", maintain_order="left")
+    return joined["code"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def simulate(seed: int = 7, requests: int = 50_000) -> JobBoard:

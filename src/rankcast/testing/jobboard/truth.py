@@ -40,7 +40,7 @@ class Latent:
 class OnlineTruth:
     """Expected clicks and applications per request if the variant ranked them all; relative to production."""
 
-    variant: Variant
+    variant: str
     requests: int
     clicks: float
     applications: float
@@ -52,7 +52,7 @@ class OnlineTruth:
 class ABResult:
     """A simulated online test: applications per user, production in the control arm, 95 % interval of the change."""
 
-    variant: Variant
+    variant: str
     users: int
     control: float
     treatment: float
@@ -64,11 +64,11 @@ class ABResult:
     p: float
 
 
-def online(latent: Latent, variant: Variant) -> OnlineTruth:
-    """Exact expectation under the click model: no draw, hence no error bar."""
-    mine, theirs = _expected(latent, variant), _expected(latent, "production")
+def online(latent: Latent, name: str, slates: Ints) -> OnlineTruth:
+    """Exact expectation under the click model if these slates (requests x 10) were shown: no draw, hence no error bar."""
+    mine, theirs = _expected(latent, slates), _expected(latent, counted_slates(latent, "production"))
     return OnlineTruth(
-        variant=variant,
+        variant=name,
         requests=int(latent.requests.counted.sum()),
         clicks=mine[0],
         applications=mine[1],
@@ -77,20 +77,18 @@ def online(latent: Latent, variant: Variant) -> OnlineTruth:
     )
 
 
-def ab_test(latent: Latent, variant: Variant, seed: int) -> ABResult:
-    """Split the users in two, let each arm be served by its ranker, count the applications of every user."""
+def ab_test(latent: Latent, name: str, slates: Ints, seed: int) -> ABResult:
+    """Split the users in two, show these slates to one arm and production's to the other, count applications by user."""
     rng = np.random.default_rng([seed, 2023])
     requests = np.flatnonzero(latent.requests.counted)
     treated = rng.random(latent.world.users.tenure.size) < 0.5
     arm = treated[latent.requests.user[requests]]
-    slate = np.where(
-        arm[:, None], counted_slates(latent, variant)[requests], counted_slates(latent, "production")[requests]
-    )
+    slate = np.where(arm[:, None], slates[requests], counted_slates(latent, "production")[requests])
     chance = _chances(latent.world, latent.requests.user[requests], slate)[1]
     applications = (rng.random(chance.shape) < chance).sum(axis=1)
     users, user = np.unique(latent.requests.user[requests], return_inverse=True)
     per_user = np.bincount(user, weights=applications.astype(np.float64)).astype(np.float64)
-    return _welch(variant, per_user[~treated[users]], per_user[treated[users]])
+    return _welch(name, per_user[~treated[users]], per_user[treated[users]])
 
 
 def naive(latent: Latent, variant: Variant) -> float:
@@ -139,10 +137,9 @@ def counted_slates(latent: Latent, variant: Variant) -> Ints:
     return slates
 
 
-def _expected(latent: Latent, variant: Variant) -> tuple[float, float]:
+def _expected(latent: Latent, slates: Ints) -> tuple[float, float]:
     counted = np.flatnonzero(latent.requests.counted)
-    slates = counted_slates(latent, variant)[counted]
-    clicks, applications = _chances(latent.world, latent.requests.user[counted], slates)
+    clicks, applications = _chances(latent.world, latent.requests.user[counted], slates[counted])
     n = counted.size
     return float(clicks.sum(dtype=np.float64)) / n, float(applications.sum(dtype=np.float64)) / n
 
@@ -155,7 +152,7 @@ def _chances(world: World, user: Ints, slate: Ints) -> tuple[Floats, Floats]:
 
 
 def _welch(
-    variant: Variant,
+    variant: str,
     control: Doubles,
     treatment: Doubles,
 ) -> ABResult:
