@@ -28,7 +28,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 docs: $(VENV)/dev.stamp
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 schema: $(VENV)/run.stamp
 	$(BIN)/rankcast schema service > examples/schema/service.json

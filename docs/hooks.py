@@ -61,25 +61,33 @@ def keys() -> str:
 
 
 def _rows(schema: dict[str, Any], defs: dict[str, Any], prefix: str) -> list[str]:
+    """A row per key; the keys of a table are listed once, under `tables.requests`."""
     rows = []
     for key, value in schema.get("properties", {}).items():
         needed = "yes" if key in schema.get("required", []) else ""
         default = "" if value.get("default") in (None, (), [], {}) else f"`{value['default']}`"
-        inner = _inner(value, defs)
-        meaning = value.get("description") or (inner or {}).get("description", "").split("\n")[0]
-        rows.append(f"| `{prefix}{key}` | {needed} | {default} | {meaning.replace('|', chr(92) + '|')} |")
-        if inner is not None:
-            rows += _rows(inner, defs, f"{prefix}{key}.")
-        elif isinstance(value.get("additionalProperties"), dict) and "$ref" in value["additionalProperties"]:
-            rows += _rows(
-                defs[value["additionalProperties"]["$ref"].rpartition("/")[2]], defs, f"{prefix}{key}.<name>."
-            )
+        meaning = value.get("description", "").replace("|", "\\|")
+        rows.append(f"| `{prefix}{key}` | {needed} | {default} | {meaning} |")
+        below = f"{prefix}{key}{'.<name>' if key == 'variants' else ''}."
+        for name in _models(value):
+            if name != "Table" or key == "requests":
+                rows += _rows(_beyond_a_table(defs[name], name, defs), defs, below)
     return rows
 
 
-def _inner(value: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any] | None:
+def _beyond_a_table(model: dict[str, Any], name: str, defs: dict[str, Any]) -> dict[str, Any]:
+    """Of a kind of table, only the keys that a table does not have."""
+    if name == "Table" or "path" not in model.get("properties", {}):
+        return model
+    own = {key: value for key, value in model["properties"].items() if key not in defs["Table"]["properties"]}
+    return {**model, "properties": own}
+
+
+def _models(value: dict[str, Any]) -> list[str]:
     options = [value, *value.get("anyOf", []), *value.get("allOf", [])]
-    return next((defs[one["$ref"].rpartition("/")[2]] for one in options if "$ref" in one), None)
+    if isinstance(value.get("additionalProperties"), dict):
+        options.append(value["additionalProperties"])
+    return [one["$ref"].rpartition("/")[2] for one in options if "$ref" in one]
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import jsonschema
 import polars as pl
 import pytest
 from pydantic import BaseModel
+from ruamel.yaml import YAML
 
 from rankcast import plugins
 from rankcast.cli.app import app
@@ -53,6 +55,7 @@ def test_everything_registered_has_a_page(hooks: ModuleType, group: str) -> None
 @pytest.mark.parametrize(("model", "name"), [(Service, "service"), (Study, "study")])
 def test_every_key_is_explained(hooks: ModuleType, model: type[BaseModel], name: str) -> None:
     page = hooks.keys()
+    assert not re.search(r"^\| `[^|]+ \|[^|]*\|[^|]*\| +\|$", page, re.MULTILINE), "a key without a meaning"
     for key in keys_at(model, ()):
         assert f"| `{key}` |" in page
         assert key in GUIDE["files"], f"{name}.yaml: {key}"
@@ -64,10 +67,18 @@ def test_the_examples_of_the_guide_are_valid(tmp_path: Path) -> None:
     (tmp_path / "service.yaml").write_text(service)
     (tmp_path / "studies" / "study.yaml").write_text(study)
     assert plan(tmp_path / "studies" / "study.yaml").study.study == "two-tower-v3"
+    loader = YAML(typ="safe", pure=True)
+    jsonschema.validate(_plain(loader.load(service)), json.loads(schema_files()["service"]))
+    jsonschema.validate(_plain(loader.load(study)), json.loads(schema_files()["study"]))
     in_readme = re.search(r"```yaml\n(.+?)```", README, re.DOTALL)
     assert in_readme is not None
     (tmp_path / "studies" / "readme.yaml").write_text(in_readme[1])
     assert plan(tmp_path / "studies" / "readme.yaml").study.study == "two-tower"
+
+
+def _plain(document: object) -> object:
+    """As an editor sees it: dates are text."""
+    return json.loads(json.dumps(document, default=str))
 
 
 def test_the_examples_schemas_are_current() -> None:

@@ -18,7 +18,12 @@ class Strict(BaseModel):
     """Base of all parts of a file: frozen, unknown keys refused, no silent conversion."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, populate_by_name=True, arbitrary_types_allowed=True
+        use_attribute_docstrings=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
     )
 
 

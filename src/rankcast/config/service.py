@@ -33,9 +33,13 @@ class Table(Strict):
     """Where a table comes from: `path` (parquet, csv, csv.gz, ndjson; globs; a list), or `sql` over named `files`."""
 
     path: Paths | None = None
+    """files that are read as they are: parquet, csv, csv.gz, ndjson; a glob, or a list of paths"""
     sql: str | None = None
+    """one SELECT over the named `files`, run by DuckDB"""
     files: dict[Name, Paths] = Field(default_factory=dict)
-    columns: dict[str, str] = Field(default_factory=dict, description="ours: theirs")
+    """what `sql` reads: name: path (or glob, or list)"""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """names that differ: ours: theirs"""
     database: later("databases") = None  # type: ignore[valid-type]
 
     @model_validator(mode="after")
@@ -52,20 +56,25 @@ class Table(Strict):
 class EventsTable(Table):
     """Events also say up to when they are complete."""
 
-    complete_until: Moment | None = Field(
-        default=None, description="events are known until here; default: the newest event"
-    )
+    complete_until: Moment | None = None
+    """events are known until here; silent: until the newest event"""
 
 
 class Tables(Strict):
     """The service's tables."""
 
     requests: Table
+    """request_id, user_id, timestamp, then any context and filters"""
     items: Table | None = None
+    """item_id, then attributes"""
     availability: Table | None = None
+    """item_id, open_at, close_at (null: still open); several rows an item"""
     impressions: Table | None = None
+    """request_id, item_id, rank from 1: what was really shown"""
     events: EventsTable | None = None
+    """user_id, item_id, timestamp, event; request_id if known"""
     users: Table | None = None
+    """user_id, then attributes for segments"""
 
 
 class Step(Strict):
@@ -123,8 +132,11 @@ class Production(Strict):
     """What stands between a score and the user's eye, in production's own order."""
 
     candidates: Candidates = "scored"
+    """the items that could have been shown: scored, available, impressions, or a table of request_id, item_id"""
     steps: Steps = ()
-    served: int = Field(ge=1, description="length of the list that the client receives")
+    """post-processing, in production's own order"""
+    served: int = Field(ge=1)
+    """length of the list that the client receives"""
 
 
 def _grades(value: object) -> object:
@@ -150,8 +162,11 @@ class Labels(Strict):
     """What counts as success."""
 
     grades: Annotated[dict[str, float], BeforeValidator(_grades)]
+    """what an event is worth: event: grade"""
     horizon: Annotated[DurationField, BeforeValidator(_horizon)]
+    """how long after a request an event counts for it"""
     attribute: Literal["request_id", "last_shown", "last_request", "any_request"] = "request_id"
+    """for which request an event counts"""
 
 
 def _average(value: object) -> object:
@@ -166,8 +181,11 @@ class Targets(Strict):
     """Which requests count, and how much each."""
 
     where: str | None = None
-    without_labels: Literal["exclude", "zero"] = Field(description="no default: the team must say")
+    """SQL boolean over request.* and user.*; a request for which it is not true is not replayed"""
+    without_labels: Literal["exclude", "zero"]
+    """leave requests without a label out, or count them as zero; no default: the team must say"""
     average: Annotated[str, BeforeValidator(_average)] = "request"
+    """what weighs the same: every request, every user, or every value of request.<column>"""
 
 
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
@@ -188,12 +206,19 @@ def _timezone(value: str) -> str:
 class Service(Strict):
     """service.yaml."""
 
-    rankcast: FileFormat = Field(description="file format")
+    rankcast: FileFormat
+    """format of the file"""
     service: Name
+    """name of the product surface"""
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    """zone of dates, and of time stamps without one"""
     tables: Tables
+    """where the logs are"""
     production: Production
+    """what stands between a score and the user's eye"""
     labels: Labels
+    """what counts as success"""
     targets: Targets
+    """which requests count, and how much each"""
     rules: later("thresholds of rules") = None  # type: ignore[valid-type]
     submit: later("running in a cluster") = None  # type: ignore[valid-type]
