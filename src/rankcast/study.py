@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -43,6 +44,7 @@ from rankcast.sources.headers import check_headers
 from rankcast.sources.load import Loaded, load
 from rankcast.tables.logs import Logs
 
+Answer = TypeVar("Answer")
 SHARD_ROWS = 4_000_000  # candidate rows of one shard, about
 OUT = Path("runs")
 
@@ -212,7 +214,8 @@ class _Clock:
         self.started = datetime.now(tz=UTC)
         self.stages: list[dict[str, Any]] = []
 
-    def time(self, stage: str, work: Any) -> Any:
+    def time(self, stage: str, work: Callable[[], Answer]) -> Answer:
+        """Do the work and note how long it took."""
         begun = perf_counter()
         outcome = work()
         self.stages.append(
