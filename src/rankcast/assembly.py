@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
@@ -31,7 +30,7 @@ from rankcast.replay.reproduce import Service, Variant
 from rankcast.replay.step import Filter, NamedStep
 from rankcast.replay.values import group_codes
 from rankcast.sources.load import Inputs, Loaded
-from rankcast.sources.source import FileSet, Source
+from rankcast.sources.source import FileSet, Pattern, Source
 from rankcast.tables.duration import Duration
 from rankcast.tables.logs import Bools, Ints, Logs
 
@@ -79,8 +78,12 @@ def inputs_of(plan: Plan) -> Inputs:
 
 def _source(plan: Plan, table: Table, key: str, file: str, folder: Path) -> Source:
     def file_set(written: tuple[str, ...]) -> FileSet:
-        resolved = tuple(_resolved(path, folder, plan) for path in written)
-        return FileSet(written, resolved, plan.environment.hidden)
+        return FileSet(tuple(pattern(path) for path in written), plan.environment.hidden)
+
+    def pattern(written: str) -> Pattern:
+        """What a variable begins is relative to where the command runs, as in a shell; else to the file that names it."""
+        base = Path.cwd() if written.startswith("${") else folder
+        return Pattern.of(written, plan.environment.expand(written), base)
 
     return Source(
         key=key,
@@ -91,12 +94,6 @@ def _source(plan: Plan, table: Table, key: str, file: str, folder: Path) -> Sour
         declared_in=file,
         line=plan.line(file, *key.split(".")),
     )
-
-
-def _resolved(written: str, folder: Path, plan: Plan) -> str:
-    """Relative to the file that names it; but what a variable begins is relative to where the command runs, as in a shell."""
-    expanded = plan.environment.expand(written)
-    return os.path.normpath(os.path.abspath(expanded) if written.startswith("${") else folder / expanded)
 
 
 def private_text(plan: Plan) -> str:

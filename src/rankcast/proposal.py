@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -13,7 +14,7 @@ import polars as pl
 
 from rankcast.errors import RunError
 from rankcast.sources import files
-from rankcast.sources.source import FileSet, Source
+from rankcast.sources.source import FileSet, Pattern, Source
 from rankcast.tables import columns as c
 from rankcast.tables.timestamps import to_utc
 
@@ -24,7 +25,7 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     c.USER_ID: ("userid", "memberid", "customerid", "visitorid", "uid", "user", "member", "customer"),
     c.ITEM_ID: ("itemid", "postid", "productid", "jobid", "articleid", "objectid", "sku", "docid", "videoid", "item", "asin"),
     c.TIMESTAMP: ("timestamp", "ts", "time", "datetime", "requestedat", "createdat", "eventtime", "occurredat", "date",
-                  "happenedat", "loggedat"),
+                  "happenedat", "loggedat", "at", "when"),
     c.EVENT: ("event", "eventtype", "action", "eventname", "type"),
     c.RANK: ("rank", "position", "pos", "slot"),
     c.OPEN_AT: ("openat", "openedat", "publishedat", "validfrom", "startat", "startsat", "availablefrom"),
@@ -92,7 +93,7 @@ def propose(folder: Path) -> Proposal:
     scores: dict[str, Found] = {}
     unknown: list[str] = []
     for path, members, header in groups:
-        found = _recognise(path, members, header, folder)
+        found = _recognise(path, members, header)
         if found is None or (found.table != "scores" and found.table in tables):
             unknown.append(path)
         elif found.table == "scores":
@@ -100,10 +101,12 @@ def propose(folder: Path) -> Proposal:
         else:
             tables[found.table] = found
     if "requests" not in tables:
-        seen = "; ".join(f"{path} ({', '.join(header[:8])})" for path, _, header in groups[:5])
+        wanted = {c.REQUEST_ID, c.USER_ID, c.TIMESTAMP}
+        likely = sorted(groups, key=lambda group: -len(wanted & set(map(_ours, group[2]))))
+        seen = "; ".join(f"{path} ({', '.join(header[:8])})" for path, _, header in likely[:5])
         raise RunError(
-            f"{folder}: no file looks like requests (request_id, user_id, timestamp); found {seen}. "
-            "Shape one with `sql` in a service.yaml of your own: see the guide, `Your own logs`"
+            f"{folder}: no file looks like requests (request_id, user_id, timestamp); most like it: {seen}. "
+            "Shape one with `sql` in a service.yaml of your own: see docs/guide/own-logs.md"
         )
     if not scores and "impressions" not in tables:
         raise RunError(
@@ -128,8 +131,11 @@ def write(folder: Path, proposal: Proposal, schemas: Mapping[str, str]) -> list[
     return [service, study]
 
 
-def _groups(folder: Path) -> list[tuple[str, tuple[Path, ...], list[str]]]:
-    """Data files; those of one folder, format and header are one table behind a glob."""
+_Group = tuple[str, tuple[Path, ...], list[str]]
+
+
+def _groups(folder: Path) -> list[_Group]:
+    """Data files as tables: (path or glob, files, header). Files of one format and header are one table."""
     found = sorted(
         path
         for path in folder.rglob("*")
@@ -137,20 +143,50 @@ def _groups(folder: Path) -> list[tuple[str, tuple[Path, ...], list[str]]]:
         and files.format_of(path)
         and not any(part.startswith(".") or part == "runs" for part in path.relative_to(folder).parts)
     )
-    grouped: dict[tuple[Path, str, tuple[str, ...]], list[Path]] = {}
+    grouped: dict[tuple[str, tuple[str, ...]], list[Path]] = {}
     for path in found[:_MOST_FILES]:
         try:
             header = tuple(files.header(path))
         except (pl.exceptions.PolarsError, OSError):
             continue
-        grouped.setdefault((path.parent, str(files.format_of(path)), header), []).append(path)
-    groups = []
-    for (parent, ending, header), members in grouped.items():
-        scored = {_ours(name) for name in header} >= {c.ITEM_ID, c.SCORE}
-        for batch in [[one] for one in members] if scored else [members]:
-            name = batch[0].name if len(batch) == 1 else f"*.{ending}"
-            groups.append((os.path.relpath(parent / name, folder).replace(os.sep, "/"), tuple(batch), list(header)))
+        grouped.setdefault((str(files.format_of(path)), header), []).append(path)
+    groups: list[_Group] = []
+    for (ending, header), members in grouped.items():
+        tables = _tables(members, ending, scored={c.ITEM_ID, c.SCORE} <= set(map(_ours, header)))
+        groups += [(_glob(batch, ending, folder), tuple(batch), list(header)) for batch in tables]
     return sorted(groups)
+
+
+def _tables(members: list[Path], ending: str, scored: bool) -> list[list[Path]]:
+    """Files of one format and header as tables: all of them where a glob can say so, else those of one folder.
+
+    Score files are variants: each file is one, unless names differ by a number only (parts of one).
+    """
+    folders: dict[Path, list[Path]] = {}
+    for path in members:
+        folders.setdefault(path.parent, []).append(path)
+    if scored:
+        numbered = {
+            parent: len({re.sub(r"[0-9]+", "", path.name) for path in paths}) == 1 for parent, paths in folders.items()
+        }
+        return [
+            batch
+            for parent, paths in folders.items()
+            for batch in ([paths] if numbered[parent] else [[p] for p in paths])
+        ]
+    above = Path(os.path.commonpath([path.parent for path in members]))
+    return [members] if set(above.rglob(f"*.{ending}")) == set(members) else list(folders.values())
+
+
+def _glob(batch: list[Path], ending: str, folder: Path) -> str:
+    above = Path(os.path.commonpath([path.parent for path in batch]))
+    if len(batch) == 1:
+        pattern = batch[0]
+    elif all(path.parent == above for path in batch):
+        pattern = above / f"*.{ending}"
+    else:
+        pattern = above / "**" / f"*.{ending}"
+    return os.path.relpath(pattern, folder).replace(os.sep, "/")
 
 
 def _ours(theirs: str) -> str | None:
@@ -159,17 +195,17 @@ def _ours(theirs: str) -> str | None:
     return next((ours for ours, names in _SYNONYMS.items() if bare in names or theirs == ours), None)
 
 
-def _recognise(path: str, members: tuple[Path, ...], header: list[str], folder: Path) -> Found | None:
-    del folder
+def _recognise(path: str, members: tuple[Path, ...], header: list[str]) -> Found | None:
     meanings: dict[str, str] = {}
     for theirs in sorted(header, key=lambda name: (name not in _SYNONYMS, header.index(name))):
         ours = _ours(theirs)
         if ours is not None:
             meanings.setdefault(ours, theirs)
-    stem = Path(path).stem.lower()
-    ordered = sorted(_TELLING, key=lambda one: one[0].rstrip("s") not in stem and one[0] != stem)
-    for table, needed in [*(one for one in ordered if one[0].rstrip("s") in stem), *_TELLING]:
-        if all(ours in meanings for ours in needed):
+    words = path.lower()
+    named = [one for one in _TELLING if one[0].rstrip("s") in words]
+    for table, needed in [*named, *_TELLING]:
+        others = [c.USER_ID if table == "items" else c.ITEM_ID, c.REQUEST_ID] if table in {"items", "users"} else []
+        if all(ours in meanings for ours in needed) and not any(ours in meanings for ours in others):
             used = [*needed, *(ours for ours in _OPTIONAL.get(table, ()) if ours in meanings)]
             return Found(table, path, {ours: meanings[ours] for ours in used if meanings[ours] != ours}, members)
     return None
@@ -178,13 +214,13 @@ def _recognise(path: str, members: tuple[Path, ...], header: list[str], folder: 
 def _variant_name(path: str) -> str:
     name = Path(path)
     stem = name.name.split(".")[0]
-    return name.parent.name if stem in {"*", "scores", "part-0"} and name.parent.name else stem
+    return name.parent.name if stem in {"*", "scores"} and name.parent.name else stem
 
 
 def _column(found: Found, ours: str) -> pl.Series:
-    """One column of a table, as it is in the files."""
-    whole = FileSet((found.path,), tuple(str(path) for path in found.files[:1]))
-    frame = files.read(Source(found.path, FileSet(whole.resolved, whole.resolved)))
+    """One column of a table, over all its files."""
+    patterns = tuple(Pattern.of(str(path), str(path.resolve()), path.parent) for path in found.files)
+    frame, _ = files.read(Source(found.path, FileSet(patterns)))
     return frame[found.columns.get(ours, ours)]
 
 

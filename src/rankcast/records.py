@@ -68,7 +68,7 @@ class VariantRow(Record):
 
     variant: str
     requests: int
-    without_scores: int = Field(description="requests for which the variant scored nothing")
+    without_scores: int = Field(description="requests for which the variant has no candidate of its own")
     before_any_batch: int = Field(description="of these, requests before the first batch of their user or request")
     empty_slates: int
     candidates: int

@@ -189,8 +189,11 @@ class _Experiment:
         (self.folder / "labels").mkdir()
         merge.labels_frame(outcomes, logs).write_parquet(self.folder / "labels" / "labels.parquet")
         runs.write_json(self.folder / "result.json", result.document())
-        slates = pl.scan_parquet(self.folder / "slates" / "*.parquet")
-        sample = sample_slates(slates, self.plan.study.baseline, [v.name for v in self.plan.variants], logs.items.frame)
+        slates = pl.scan_parquet(runs.tables(self.folder, "slates"), glob=False)
+        baseline, decided = self.plan.study.baseline, list(result.decision)
+        others = [v.name for v in self.plan.variants if v.name != baseline]
+        names = [baseline, *sorted(others, key=lambda name: name not in decided)]
+        sample = sample_slates(slates, names, logs.items.frame)
         write_reports(self.folder, Report(result, self._manifest(), sample))
 
     def _manifest(self) -> dict[str, Any]:

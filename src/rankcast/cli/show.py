@@ -71,14 +71,15 @@ def _print_comparisons(result: Result) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rankcast.report.text import number, p_value, relative_interval, signed, signed_share
+    from rankcast.text import number, p_value, relative_interval, signed, signed_share
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("variant", "metric", "baseline", "difference", "interval", "p adj.", "verdict"):
         table.add_column(
             title, justify="right" if title in {"baseline", "difference", "interval", "p adj."} else "left"
         )
-    styles = {"better": "green", "worse": "red", "equivalent": "cyan"}
+    invalid = any(one.decision == "invalid" for one in result.decision.values())
+    styles = {} if invalid else {"better": "green", "worse": "red", "equivalent": "cyan"}
     for row in result.results.comparisons:
         if row.segment is None:
             shown = signed_share(row.relative) if row.relative is not None else signed(row.difference)

@@ -88,22 +88,23 @@ class Estimator:
             count = _item_counter(code[rows.target], rows.item)
             # The same generator for every variant: the same users are drawn, so differences are paired.
             generator = np.random.default_rng(_entropy(self.seed, metric.name, self.table.parts[part]))
-            self._replicates[key] = presence_replicates(count, len(users), generator)[:, 0]
+            self._replicates[key] = presence_replicates(count, len(users), generator)
         return self._replicates[key]
 
 
-def _item_counter(user: Ints, item: Ints) -> partial[tuple[float, ...]]:
-    pairs = np.unique(np.stack((item, user)), axis=1) if len(item) else np.zeros((2, 0), dtype=np.int64)
-    _, sizes = np.unique(pairs[0], return_counts=True)
+def _item_counter(user: Ints, item: Ints) -> partial[float]:
+    """A function of who is present: how many items they were shown. Each (item, user) counts once."""
+    users = int(user.max(initial=0)) + 1
+    pairs = np.unique(item * users + user)
+    _, sizes = np.unique(pairs // users, return_counts=True)
     rare = sizes < _ALWAYS
-    kept = np.repeat(rare, sizes)
     starts = np.cumsum(sizes[rare]) - sizes[rare]
-    return partial(_count_items, pairs[1][kept], starts, int((~rare).sum()))
+    return partial(_count_items, (pairs % users)[np.repeat(rare, sizes)], starts, int((~rare).sum()))
 
 
-def _count_items(users: Ints, starts: Ints, always: int, present: Bools) -> tuple[float, ...]:
+def _count_items(users: Ints, starts: Ints, always: int, present: Bools) -> float:
     seen = int(np.logical_or.reduceat(present[users], starts).sum()) if len(starts) else 0
-    return (float(always + seen),)
+    return float(always + seen)
 
 
 def _distinct(items: Ints) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rankcast.compare.estimates import Contrast, Estimator
 from rankcast.compare.table import Family, MetricColumn, Terms, ValuesTable
 from rankcast.records import ComparisonRow, Finding, MetricRow, VariantDecision, Verdict
 from rankcast.stats.adjust import benjamini_hochberg, holm, unadjusted
+from rankcast.text import p_value, relative_interval, signed, signed_share
 
 LEAST_USERS = 30  # a segment with fewer users gets no verdict
 CORRECTIONS: dict[str, Callable[[Sequence[float]], list[float]]] = {
@@ -48,16 +49,30 @@ def decide(
     for variant in table.variants:
         if variant in table.decided:
             mine = [row for row in comparisons if row.variant == variant and row.segment is None]
-            decisions[variant] = VariantDecision(decision="invalid", because=reason) if reason else _decide(mine)
+            decided = _decide(mine, {metric.name: metric.higher_is_better for metric in table.metrics})
+            decisions[variant] = VariantDecision(decision="invalid", because=reason) if reason else decided
     return decisions
 
 
-def _decide(rows: Sequence[ComparisonRow]) -> VariantDecision:
+def _certain_harm(row: ComparisonRow, higher_is_better: Mapping[str, bool]) -> bool:
+    """A difference without any variation has no p-value, so it cannot be `worse`; it may still be the end of a product."""
+    if row.p is not None or not row.difference or row.low != row.high:
+        return False
+    return (row.difference < 0) == higher_is_better[row.metric]
+
+
+def _decide(rows: Sequence[ComparisonRow], directions: Mapping[str, bool]) -> VariantDecision:
     primary = next(row for row in rows if row.family == "primary")
     worse = [row for row in rows if row.family == "guardrails" and row.verdict == "worse"]
     because = f"{primary.metric} is {primary.verdict}: {describe(primary)}"
     if primary.n_requests == 0:
         return VariantDecision(decision="undecided", because="no target is left to judge by; the ledger says why")
+    certain = [row for row in rows if row.family == "guardrails" and _certain_harm(row, directions)]
+    if certain:
+        because += "; " + "; ".join(
+            f"guardrail {row.metric} changed by the same {row.difference:+.4g} for every user, which no test can weigh"
+            for row in certain
+        )
     if worse:
         harm = "; ".join(f"guardrail {row.metric} is worse: {describe(row)}" for row in worse)
         return VariantDecision(decision="no-go", because=f"{harm}; {because}")
@@ -77,15 +92,10 @@ def describe(row: ComparisonRow) -> str:
     """
     if row.difference is None:
         return "not measurable"
-    base = row.baseline_value
-    if base and row.relative is not None and row.low is not None and row.high is not None:
-        shown = f"{row.relative:+.2%} (interval {row.low / base:+.2%} to {row.high / base:+.2%}"
-    elif row.low is not None and row.high is not None:
-        shown = f"{row.difference:+.4g} (interval {row.low:+.4g} to {row.high:+.4g}"
-    else:
-        shown = f"{row.difference:+.4g} (no interval"
-    p = "" if row.p_adjusted is None else f", adjusted p {row.p_adjusted:.2g}"
-    return f"{shown}{p}, {row.n_requests:,} requests of {row.n_users:,} users)"
+    shown = signed_share(row.relative) if row.relative is not None else signed(row.difference)
+    interval = "no interval" if row.low is None else f"interval {relative_interval(row)}"
+    p = "" if row.p_adjusted is None else f", adjusted p {p_value(row.p_adjusted)}"
+    return f"{shown} ({interval}{p}, {row.n_requests:,} requests of {row.n_users:,} users)"
 
 
 def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, terms: Terms) -> MetricRow:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rankcast.errors import Problem
 
+LEAST_HIDDEN = 4
 _NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -28,8 +29,11 @@ class Environment:
 
     @property
     def hidden(self) -> dict[str, str]:
-        """Value -> `${NAME}`, longest value first, so that no part of a value survives."""
-        filled = [(value, name) for name, value in self.values.items() if value]
+        """Value -> `${NAME}`, longest value first, so that no part of a value survives.
+
+        Values of fewer than 4 characters are no secrets, and would be found in every other word.
+        """
+        filled = [(value, name) for name, value in self.values.items() if len(value) >= LEAST_HIDDEN]
         return {value: f"${{{name}}}" for value, name in sorted(filled, key=lambda pair: -len(pair[0]))}
 
     def mask(self, text: str) -> str:

@@ -119,7 +119,8 @@ class _Loader:
                 if found and not _VARIABLES_IN & set(map(str, location)):
                     self.problems.append(
                         document.problem(
-                            f"`${{{found[0]}}}` is understood in path, files, sql and where, not here", location
+                            f"`${{{found[0]}}}` is understood in path, files, sql, where and service, not here",
+                            location,
                         )
                     )
                 for name in found:

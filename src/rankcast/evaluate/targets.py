@@ -49,7 +49,7 @@ def select(logs: Logs, labels: Labels, rule: Rule) -> Population:
     for step, mask, reason in (
         ("period", inside, "outside the period"),
         ("where", rule.admitted, "not admitted by targets.where"),
-        ("mature", mature, "horizon ends after the newest known event"),
+        ("mature", mature, "horizon ends after events stop being known"),
         (
             "labelled",
             labelled,

@@ -61,7 +61,7 @@ def restrict(scored: Scored, pool: Pool, items: int) -> Scored:
     """The scored items that are in the pool."""
     position, item = pool
     kept = scored.lists.keep(members(scored.lists.pairs(items), position * items + item))
-    return Scored(kept, kept.lengths() == 0, scored.early)
+    return Scored(kept, scored.without, scored.early)
 
 
 def shown(requests: Ints, logs: Logs) -> Pool:
@@ -99,6 +99,8 @@ def open_items(requests: Ints, logs: Logs) -> Pool:
 
 def overlaps(one: Lists, other: Lists, items: int) -> Floats:
     """Jaccard overlap of two variants' candidates per request; NaN where both have none."""
+    if one is other:
+        return np.where(one.lengths() > 0, 1.0, np.nan)
     one, other = one.distinct(), other.distinct()
     mine, theirs = one.pairs(items), other.pairs(items)
     both = np.bincount(one.position, members(mine, theirs), one.n)

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 from rankcast.records import ComparisonRow, LedgerRow
-from rankcast.report.text import printable, relative_bounds, segment_name
+from rankcast.text import printable, relative_bounds, segment_name
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7A7A7A"  # Okabe and Ito (2008): told apart by colour-blind eyes
-_MOST_ROWS = 40
 _LONGEST = 46
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _CONFIG = {
@@ -39,7 +38,6 @@ def forest(rows: list[ComparisonRow], by_segment: bool = False) -> str | None:
                 "verdict": row.verdict or "too few users",
             }
         )
-    data = data[:_MOST_ROWS]
     if not data:
         return None
     y = {"field": "name", "type": "nominal", "sort": None, "title": None,
@@ -49,7 +47,13 @@ def forest(rows: list[ComparisonRow], by_segment: bool = False) -> str | None:
         "scale": {"domain": ["better", "worse", "equivalent", "undecided", "too few users"],
                   "range": [BLUE, ORANGE, "#009E73", GREY, "#b5bac0"]},
     }  # fmt: skip
-    x_axis = {"format": "+.1%", "title": "difference relative to the baseline", "grid": True, "tickCount": 6}
+    x_axis = {
+        "format": "+.1%",
+        "title": "difference relative to the baseline",
+        "grid": True,
+        "tickCount": 5,
+        "labelOverlap": True,
+    }
     return _svg({
         "width": 420, "height": {"step": 24}, "data": {"values": data},
         "layer": [

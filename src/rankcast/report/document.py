@@ -12,6 +12,7 @@ from rankcast.tables import columns as c
 
 SAMPLE = 6  # requests shown side by side
 SHOWN = 10  # items of each list
+SEGMENT_ROWS = 40  # of each segment column; all are in result.json
 _TITLES = ("title", "name", "label", "headline", "description")
 
 
@@ -28,7 +29,7 @@ class SlateItem:
 
 @dataclass(frozen=True)
 class SlateSample:
-    """One request: every variant's list, and the labelled items that a list lacks."""
+    """One request: every variant's list."""
 
     request: str
     user: str
@@ -89,12 +90,30 @@ class Report:
 
     @property
     def segments(self) -> dict[str, list[ComparisonRow]]:
-        """Comparisons of the primary metric by segment column."""
+        """Comparisons of the primary metric by segment column, of what is drawn; the largest segments where there are many."""
         grouped: dict[str, list[ComparisonRow]] = {}
-        for row in self.result.results.comparisons:
+        for row in self.only_drawn(list(self.result.results.comparisons)):
             if row.segment is not None and row.metric == self.study["metrics"]["primary"]:
                 grouped.setdefault(row.segment.column, []).append(row)
-        return grouped
+        return {column: self._largest(rows) for column, rows in grouped.items()}
+
+    def _largest(self, rows: list[ComparisonRow]) -> list[ComparisonRow]:
+        if len(rows) <= SEGMENT_ROWS:
+            return rows
+        return sorted(rows, key=lambda row: -row.n_requests)[:SEGMENT_ROWS]
+
+    def left_out(self, column: str) -> int:
+        """How many rows of a segment column are not shown."""
+        every = [
+            row for row in self.only_drawn(list(self.result.results.comparisons))
+            if row.segment is not None and row.segment.column == column and row.metric == self.study["metrics"]["primary"]
+        ]  # fmt: skip
+        return len(every) - len(self.segments[column])
+
+    @property
+    def fit(self) -> bool:
+        """Whether verdicts may be read at all: not when a decision is invalid."""
+        return all(one.decision != "invalid" for one in self.result.decision.values())
 
     @property
     def levels(self) -> list[MetricRow]:
@@ -102,13 +121,13 @@ class Report:
         return [row for row in self.result.results.metrics if row.segment is None]
 
 
-def sample_slates(
-    slates: pl.LazyFrame, baseline: str, variants: list[str], items: pl.DataFrame
-) -> tuple[SlateSample, ...]:
-    """A few target requests whose lists differ most from the baseline's, labelled ones first."""
-    others = [variant for variant in variants if variant != baseline][:1] or [baseline]
+def sample_slates(slates: pl.LazyFrame, variants: list[str], items: pl.DataFrame) -> tuple[SlateSample, ...]:
+    """A few target requests whose lists differ most between the first variant (the baseline) and the second, labelled ones
+    first.
+    """
+    baseline, other = variants[0], variants[min(1, len(variants) - 1)]
     target = slates.filter(pl.col("target"))
-    ours = target.filter(pl.col(c.VARIANT) == others[0]).select(c.REQUEST_ID, c.ITEM_ID, c.GRADE, mine=c.RANK)
+    ours = target.filter(pl.col(c.VARIANT) == other).select(c.REQUEST_ID, c.ITEM_ID, c.GRADE, mine=c.RANK)
     base = target.filter(pl.col(c.VARIANT) == baseline).select(c.REQUEST_ID, c.ITEM_ID, theirs=c.RANK)
     changed = (
         ours.join(base, on=[c.REQUEST_ID, c.ITEM_ID], how="left")

@@ -8,11 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from rankcast.report import charts, text
+from rankcast import text
+from rankcast.report import charts
 from rankcast.report.document import Report
 
 MOST_CHARACTERS = 65_536  # of a comment on a pull request
-_MOST_SEGMENT_ROWS = 40
 
 
 def write_reports(folder: Path, report: Report) -> None:
@@ -45,7 +45,6 @@ def html(report: Report) -> str:
             script=script,
             script_hash=_hash(script),
             charts=charts,
-            most_segment_rows=_MOST_SEGMENT_ROWS,
             **_helpers(),
         )
     )

@@ -45,4 +45,4 @@ class TemporalLeakage:
                 f"no `trained_until` for {', '.join(silent) or 'any model'}",
                 "say in each variant until when its training data reach: `trained_until: 2023-10-01`",
             )
-        return finding(self, "passed", "error", "every model was trained on data from before the period", "")
+        return finding(self, "passed", "error", "every model was trained on data from before the first request", "")

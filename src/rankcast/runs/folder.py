@@ -17,7 +17,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from rankcast.errors import RunError
-from rankcast.records import Result
+from rankcast.records import Finding, Result, Results, VariantDecision
 
 _PARTIAL = ".partial-"
 _LOCK = ".lock"
@@ -52,6 +52,21 @@ class Run:
         return read
 
     @property
+    def decision(self) -> dict[str, VariantDecision]:
+        """What to do with each decided variant, and why."""
+        return self.result.decision
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the rules say."""
+        return self.result.findings
+
+    @property
+    def results(self) -> Results:
+        """All numbers."""
+        return self.result.results
+
+    @property
     def id(self) -> str:
         """The run's id."""
         return self.folder.name
@@ -82,13 +97,18 @@ class Run:
         return next((code for word, code in (("invalid", 5), ("no-go", 3), ("undecided", 4)) if word in decisions), 0)
 
     def _table(self, name: str) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / name / "*.parquet")
+        return pl.read_parquet(tables(self.folder, name), glob=False)
 
     def __repr__(self) -> str:
         shown = (
             ", ".join(f"{name}: {one.decision}" for name, one in self.result.decision.items()) or "nothing to decide"
         )
         return f"Run({self.result.study} {self.id}; {shown}; {self.folder})"
+
+
+def tables(folder: Path, name: str) -> list[Path]:
+    """The files of one of a run's tables, in order."""
+    return sorted((folder / name).glob("*.parquet"))
 
 
 def place(out: Path, study: str, run: str) -> Path:

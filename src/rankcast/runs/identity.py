@@ -20,7 +20,7 @@ def run_id(plan: dict[str, Any], private: str, contents: Iterable[tuple[str, str
         "private": hashlib.blake2b(private.encode(), digest_size=16).hexdigest(),
         "data": list(contents),
         "code": code_fingerprint(),
-        "packages": [version(name) for name in ("polars", "numpy", "duckdb")],
+        "packages": [version(name) for name in ("duckdb", "numpy", "polars", "scipy", "tzdata")],
     }
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -13,7 +13,7 @@ import polars as pl
 
 from rankcast.errors import DataError, clip
 from rankcast.records import Fingerprint
-from rankcast.sources.source import FileSet, Source
+from rankcast.sources.source import FileSet, Source, why_missing
 
 FORMATS = ("parquet", "csv", "csv.gz", "ndjson", "jsonl")
 _BLOCK = 1 << 20
@@ -31,7 +31,7 @@ def format_of(path: Path) -> str | None:
 def find(files: FileSet, source: Source) -> list[Path]:
     """The files of a set; DataError when a pattern matches nothing or a name promises no known format."""
     paths, missing = files.find()
-    problems = [source.problem(files.why_missing(pattern)) for pattern in missing]
+    problems = [source.problem(why_missing(pattern)) for pattern in missing]
     problems += [
         source.problem(f"{files.show(path)}: unknown format; expected a name ending in {', '.join(FORMATS)}")
         for path in paths
@@ -42,20 +42,22 @@ def find(files: FileSet, source: Source) -> list[Path]:
     return paths
 
 
-def read(source: Source) -> pl.DataFrame:
-    """All rows of a source's files, columns as they are named there. csv comes as text: the border gives it types."""
+def read(source: Source) -> tuple[pl.DataFrame, dict[Path, int]]:
+    """All rows of a source's files, columns as they are named there, and how many rows each file has.
+
+    csv comes as text: the border gives it types.
+    """
     if source.files is None:
         raise DataError(source.problem("expected `path` or `sql`"))
-    named = {
-        source.files.show(path): _read_file(path, source.files.show(path), source)
-        for path in find(source.files, source)
-    }
-    frames = list(named.values())
+    paths = find(source.files, source)
+    frames = [_read_file(path, source.files.show(path), source) for path in paths]
+    named = {source.files.show(path): frame for path, frame in zip(paths, frames, strict=True)}
     _check_alike(named, source)
     try:
-        return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed", rechunk=True)
+        whole = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed", rechunk=True)
     except pl.exceptions.PolarsError as error:
         raise DataError(source.problem(f"the files of this table do not fit together: {first_line(error)}")) from error
+    return whole, {path: len(frame) for path, frame in zip(paths, frames, strict=True)}
 
 
 def _check_alike(frames: Mapping[str, pl.DataFrame], source: Source) -> None:
@@ -84,9 +86,9 @@ def _read_file(path: Path, shown: str, source: Source) -> pl.DataFrame:
     kind = format_of(path)
     try:
         if kind == "parquet":
-            return pl.read_parquet(path, hive_partitioning=False)
+            return pl.read_parquet(path, glob=False, hive_partitioning=False)
         if kind in {"csv", "csv.gz"}:
-            frame = pl.read_csv(path, infer_schema=False)
+            frame = pl.read_csv(path, infer_schema=False, glob=False)
             _check_csv(path, frame, shown, source)
             return frame
         return pl.read_ndjson(path, infer_schema_length=None)
@@ -103,15 +105,20 @@ def _check_csv(path: Path, frame: pl.DataFrame, shown: str, source: Source) -> N
         raise DataError(source.problem(f"{shown}: the header names `{twice[0]}` twice"))
     if not len(frame) or len(frame.columns) < 2 or not frame.get_columns()[-1].null_count():
         return  # a row that ends too early lacks its last column
+    short = _first_short_line(path, len(frame.columns))
+    if short is not None:
+        raise DataError(
+            source.problem(f"{shown}: line {short} has fewer than the header's {len(frame.columns)} fields")
+        )
+
+
+def _first_short_line(path: Path, fields: int) -> int | None:
     with _open_text(path) as stream:
         rows = csv.reader(stream)
-        short = [rows.line_num for row in rows if row and len(row) < len(frame.columns)]
-    if short:
-        raise DataError(
-            source.problem(
-                f"{shown}: {len(short)} rows have fewer than the header's {len(frame.columns)} fields, such as line {short[0]}"
-            )
-        )
+        try:
+            return next((rows.line_num for row in rows if row and len(row) < fields), None)
+        except (csv.Error, UnicodeDecodeError):  # a dialect that Polars reads and Python does not: nothing to say
+            return None
 
 
 def _open_text(path: Path) -> TextIO:
@@ -126,8 +133,16 @@ def header(path: Path) -> list[str]:
     if kind == "parquet":
         return list(pl.read_parquet_schema(path))
     if kind in {"csv", "csv.gz"}:
-        return pl.read_csv(path, infer_schema=False, n_rows=1).columns
+        return pl.read_csv(path, infer_schema=False, n_rows=1, glob=False).columns
     return pl.read_ndjson(path, n_rows=100).columns
+
+
+def parquet_rows(path: Path) -> int | None:
+    """Rows of a parquet file, as its footer says; None for other files."""
+    if format_of(path) != "parquet":
+        return None
+    rows: int = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    return rows
 
 
 def fingerprint(path: Path, shown: str) -> Fingerprint:

@@ -66,20 +66,15 @@ def load(inputs: Inputs, progress: Progress) -> Loaded:
     contents: list[tuple[str, str]] = []
     for name, source, schema in inputs.wanted():
         try:
-            checked = _read(source, schema, inputs.timezone)
+            checked, rows = _read(source, schema, inputs.timezone)
         except DataError as error:
             problems += error.problems
             continue
-        if checked.problems:
-            problems += checked.problems
-            continue
+        problems += checked.problems
         tables[name] = _Table(source, schema, checked.frame)
         for path, fingerprint in fingerprints(source):
-            rows = (
-                len(checked.frame) if source.sql is None and len(files.find(source.file_sets[0], source)) == 1 else None
-            )
             contents.append((name, fingerprint.hash))
-            prints[path] = fingerprint.model_copy(update={"rows": rows})
+            prints[path] = fingerprint.model_copy(update={"rows": rows.get(path, files.parquet_rows(path))})
         progress(f"{name}: {len(checked.frame):,} rows")
     problems += _id_problems(tables)
     if "requests" in tables and not len(tables["requests"].frame):
@@ -99,12 +94,12 @@ def fingerprints(source: Source) -> list[tuple[Path, Fingerprint]]:
     ]
 
 
-def _read(source: Source, schema: Schema, timezone: str) -> border.Checked:
+def _read(source: Source, schema: Schema, timezone: str) -> tuple[border.Checked, dict[Path, int]]:
     if source.sql is not None:
-        return border.check(sql.read(source, timezone), schema, source, timezone, from_text=False)
-    raw = files.read(source)
-    kinds = {files.format_of(path) for path in files.find(source.file_sets[0], source)}
-    return border.check(raw, schema, source, timezone, from_text=bool(kinds & {"csv", "csv.gz"}))
+        return border.check(sql.read(source, timezone), schema, source, timezone, from_text=False), {}
+    raw, rows = files.read(source)
+    kinds = {files.format_of(path) for path in rows}
+    return border.check(raw, schema, source, timezone, from_text=bool(kinds & {"csv", "csv.gz"})), rows
 
 
 def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
@@ -113,7 +108,9 @@ def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
     for column, owner in _ID_OWNERS.items():
         named = [owner] if owner in tables else []
         named += [name for name in tables if name not in named]
-        holders = [name for name in named if column in tables[name].frame.columns and column in tables[name].schema.ids]
+        holders = [
+            name for name in named if column in tables[name].schema.ids and _holds_ids(tables[name].frame, column)
+        ]
         filled = [name for name in holders if tables[name].frame[column].null_count() < len(tables[name].frame)]
         if not filled:
             continue
@@ -133,6 +130,11 @@ def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
     return problems
 
 
+def _holds_ids(frame: pl.DataFrame, column: str) -> bool:
+    """A column that was refused at the border holds no ids; its problem is told already."""
+    return column in frame.columns and frame[column].dtype in (pl.Int64, pl.String)
+
+
 def _encode(
     tables: dict[str, _Table], prints: tuple[Fingerprint, ...], contents: tuple[tuple[str, str], ...]
 ) -> Loaded:
@@ -145,6 +147,15 @@ def _encode(
     encoded = {name: encode.encode_scores(frame, encoders, logs.requests) for name, frame in scores.items()}
     candidates = {name: encode.encode_candidates(frame, encoders) for name, frame in pools.items()}
     counts = _counts(frames, scores, logs, encoded)
+    counts += [
+        Count(
+            table=f"candidates/{name}",
+            what="of a request that is not in requests",
+            count=len(frame) - len(candidates[name][0]),
+            of=len(frame),
+        )
+        for name, frame in pools.items()
+    ]
     return Loaded(logs, encoded, candidates, prints, contents, tuple(counts))
 
 

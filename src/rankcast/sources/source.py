@@ -13,53 +13,80 @@ from rankcast.errors import Problem, clip
 
 
 @dataclass(frozen=True)
-class FileSet:
-    """Files that a user named: paths or globs as written, and as found on this machine.
+class Pattern:
+    """A path or glob that a user `written`, as it is on this machine: `tail` below the folder `base`.
 
-    `hidden` maps the value of an environment variable to its `${NAME}`: values never reach a message or a run folder.
+    Only the tail can be a glob: what stands above it is nobody's pattern, whatever characters it holds.
     """
 
-    written: tuple[str, ...]
-    resolved: tuple[str, ...]
+    written: str
+    base: Path
+    tail: str
+
+    @classmethod
+    def of(cls, written: str, expanded: str, base: Path) -> Pattern:
+        """The pattern `expanded`, relative to `base` unless it is absolute."""
+        parts = Path(os.path.normpath(expanded)).parts
+        if os.path.isabs(expanded):
+            return cls(written, Path(parts[0]), os.path.join(*parts[1:]) if len(parts) > 1 else "")
+        while parts and parts[0] == os.pardir:
+            base, parts = base.parent, parts[1:]
+        return cls(written, base, os.path.join(*parts) if parts else "")
+
+    @property
+    def whole(self) -> Path:
+        """The path, where it is one file or folder."""
+        return self.base / self.tail
+
+    def matches(self) -> list[Path]:
+        """The files that exist, in order of name."""
+        if self.whole.is_file():  # a name may hold what a glob would read as its own
+            return [self.whole]
+        found = (self.base / match for match in glob.glob(self.tail, root_dir=self.base, recursive=True))
+        return sorted(path for path in found if path.is_file())
+
+    def show(self, path: Path) -> str:
+        """A matching file's name, beginning as the pattern is written."""
+        if path == self.whole:
+            return self.written
+        above = self.base / os.path.dirname(_before_glob(self.tail))
+        return os.path.join(os.path.dirname(_before_glob(self.written)), os.path.relpath(path, above))
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Files that a user named. `hidden` maps the value of an environment variable to its `${NAME}`: values never reach a
+    message or a run folder.
+    """
+
+    patterns: tuple[Pattern, ...]
     hidden: Mapping[str, str] = field(default_factory=dict)
 
-    def find(self) -> tuple[list[Path], list[str]]:
-        """The files that exist, in order of name, and the patterns that match none."""
-        found: list[Path] = []
-        missing: list[str] = []
-        for written, resolved in zip(self.written, self.resolved, strict=True):
-            matches = _matches(resolved)
-            found += matches
-            if not matches:
-                missing.append(written)
-        return list(dict.fromkeys(found)), missing
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The patterns as the user wrote them."""
+        return tuple(pattern.written for pattern in self.patterns)
 
-    def why_missing(self, written: str) -> str:
-        """What to say of a pattern that matches no file."""
-        resolved = self.resolved[self.written.index(written)]
-        if os.path.isdir(resolved):
-            return f"`{written}` is a folder; expected files, such as `{written.rstrip('/')}/*.parquet`"
-        return f"no file matches `{written}`; a path is relative to the file that names it"
+    def find(self) -> tuple[list[Path], list[Pattern]]:
+        """The files that exist, and the patterns that match none."""
+        matches = {pattern: pattern.matches() for pattern in self.patterns}
+        found = [path for paths in matches.values() for path in paths]
+        return list(dict.fromkeys(found)), [pattern for pattern, paths in matches.items() if not paths]
 
     def show(self, path: Path) -> str:
         """A file's name as it may be shown: beginning as it is written in the file that names it, without hidden values."""
-        text = str(path)
-        for written, resolved in zip(self.written, self.resolved, strict=True):
-            if text == resolved:
-                return written
-            folder = os.path.dirname(_before_glob(resolved))
-            if path in _matches(resolved):
-                text = os.path.join(os.path.dirname(_before_glob(written)), os.path.relpath(text, folder or "."))
-                break
+        text = next((pattern.show(path) for pattern in self.patterns if path in pattern.matches()), path.name)
         for value, name in self.hidden.items():
             text = text.replace(value, name)
         return text
 
 
-def _matches(pattern: str) -> list[Path]:
-    if os.path.isfile(pattern):  # a name may hold what a glob would read as its own
-        return [Path(pattern)]
-    return sorted(Path(match) for match in glob.glob(pattern, recursive=True) if os.path.isfile(match))
+def why_missing(pattern: Pattern) -> str:
+    """What to say of a pattern that matches no file."""
+    if pattern.whole.is_dir():
+        return f"`{pattern.written}` is a folder; expected files, such as `{pattern.written.rstrip('/')}/*.parquet`"
+    start = "where the command runs" if pattern.written.startswith("${") else "the file that names it"
+    return f"no file matches `{pattern.written}`; a path is relative to {start}"
 
 
 def _before_glob(pattern: str) -> str:

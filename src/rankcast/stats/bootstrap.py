@@ -13,9 +13,9 @@ Bools = npt.NDArray[np.bool_]
 
 
 def presence_replicates(
-    statistic: Callable[[Bools], tuple[float, ...]], clusters: int, generator: np.random.Generator
+    statistic: Callable[[Bools], float], clusters: int, generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Replicates (RESAMPLES, number of statistics) of statistics that only ask which users are present.
+    """Replicates (RESAMPLES) of a statistic that only asks which users are present.
 
     Each resample draws as many users as there are, with replacement; a user is present who was drawn at least once
     (Efron, 1979). The number of draws is fixed: independent presence of each user (a Poisson bootstrap) would add the

@@ -104,7 +104,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Ids:
-    """The ids behind the codes, and the item attributes as rows of a frame."""
+    """The ids behind the codes."""
 
     requests: pl.Series
     users: pl.Series

@@ -1,4 +1,4 @@
-"""How numbers are written in reports."""
+"""How numbers are written, in reports and in the terminal alike."""
 
 from __future__ import annotations
 
