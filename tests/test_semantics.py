@@ -146,6 +146,15 @@ def test_an_empty_text_is_a_filter_that_is_not_set(tmp_path: Path) -> None:
     assert world.slate("production", "r2") == ["a"]
 
 
+def test_a_filter_that_nobody_ever_set_may_have_any_type(tmp_path: Path) -> None:
+    world = Small(tmp_path).scores(production=ABC).events([])
+    world.tables["requests"] = world.tables["requests"].with_columns(kind=pl.lit(None, dtype=pl.String))
+    world.rows("items", ["item_id", "kind"], [("a", 1), ("b", 2), ("c", None)])
+    world.service("production", to={"served": 3, "steps": [{"match": {"request.kind": "item.kind"}}]})
+    world.results({"production": file("production")})
+    assert world.slate("production", "r1") == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(("without_labels", "recall"), [("exclude", 1.0), ("zero", 0.5)])
 def test_recall_at_a_level_that_no_label_reaches_is_not_measurable(
     tmp_path: Path, without_labels: str, recall: float

@@ -38,7 +38,9 @@ def comparable(one: pl.Series, other: pl.Series) -> tuple[ValueSets, ValueSets]:
     """Both columns in the same codes. DataError when their types cannot be compared."""
     flat_one, flat_other = _explode(one), _explode(other)
     left, right = flat_one["value"], flat_other["value"]
-    if _family(left.dtype) != _family(right.dtype) and pl.Null not in (left.dtype, right.dtype):
+    if not len(left) or not len(right):  # a column of nothing but nulls may have any type
+        left, right = (left, right.cast(left.dtype)) if len(left) else (left.cast(right.dtype), right)
+    elif _family(left.dtype) != _family(right.dtype):
         raise DataError(f"`{one.name}` holds {left.dtype}, `{other.name}` holds {right.dtype}: they can never be equal")
     both = pl.concat([pl.DataFrame({"value": left}), pl.DataFrame({"value": right})], how="vertical_relaxed")["value"]
     codes = both.rank("dense").cast(pl.Int64).to_numpy() if len(both) else np.zeros(0, dtype=np.int64)
