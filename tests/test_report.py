@@ -131,3 +131,21 @@ def test_a_run_shows_itself(demo: Any) -> None:
     assert run.values.columns[:4] == ["variant", "request_id", "user_id", "weight"]
     assert set(run.slates["variant"].unique()) == {"production", "two_tower", "popular"}
     assert run.labels["reason"].is_in(["counted", "no request to count for", "outside the horizon"]).all()
+
+
+def test_the_page_stays_small_whatever_the_data_hold(demo: Any, tmp_path: Path) -> None:
+    import polars as pl
+
+    from rankcast.study import run
+
+    shutil.copytree(demo.folder, tmp_path / "demo")
+    long = "x" * 100_000
+    for table, column in (("items", "title"), ("users", "tenure")):
+        path = tmp_path / "demo" / "data" / f"{table}.parquet"
+        frame = pl.read_parquet(path)
+        numbered = pl.int_range(len(frame)).cast(pl.String).str.slice(-1)  # ten long values
+        frame.with_columns((numbered + pl.lit(long)).alias(column)).write_parquet(path)
+    study = tmp_path / "demo" / "studies" / "two-tower.yaml"
+    done = run(study, tmp_path / "runs")
+    assert done.report.stat().st_size < 1_000_000
+    assert (done.folder / "report.md").stat().st_size < 65_536

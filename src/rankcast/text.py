@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from rankcast.errors import clip
 from rankcast.records import ComparisonRow, Segment
 
+LONGEST = 120  # characters of an id, a title or a segment's value
 _FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
@@ -81,4 +83,4 @@ def segment_name(segment: Segment | None) -> str:
     """A segment's value as text; null is said."""
     if segment is None:
         return "all"
-    return "(null)" if segment.value is None else str(segment.value)
+    return "(null)" if segment.value is None else clip(str(segment.value), LONGEST)

@@ -25,6 +25,10 @@ from rankcast.errors import show
 Treatment = Literal["scores", "candidates", "steps", "served"]
 
 
+ShortText = Annotated[str, Field(max_length=1_000)]
+LongText = Annotated[str, Field(max_length=10_000)]
+
+
 class Period(Strict):
     """Half-open: requests from `from` on and before `to`."""
 
@@ -116,11 +120,11 @@ class Study(Strict):
     """name; the run's folder bears it"""
     service: str
     """path of service.yaml, relative to this file"""
-    owner: str | None = None
+    owner: ShortText | None = None
     """who answers questions; shown in the report"""
-    why: str | None = None
+    why: LongText | None = None
     """the reason; shown in the report"""
-    expect: str | None = None
+    expect: ShortText | None = None
     """what was expected beforehand; shown in the report"""
     treatment: Annotated[tuple[Treatment, ...], Several] = ("scores",)
     """what variants may change: scores, candidates, steps, served"""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from rankcast.errors import clip
 from rankcast.records import ComparisonRow, MetricRow, Result
 from rankcast.tables import columns as c
+from rankcast.text import LONGEST
 
 SAMPLE = 6  # requests shown side by side
 SHOWN = 10  # items of each list
+PLAN_CHARACTERS = 100_000
 SEGMENT_ROWS = 40  # of each segment column; all are in result.json
 _TITLES = ("title", "name", "label", "headline", "description")
 
@@ -111,6 +115,11 @@ class Report:
         return len(every) - len(self.segments[column])
 
     @property
+    def plan_text(self) -> str:
+        """The resolved plan, cut where it is very long: manifest.json has it whole."""
+        return clip(json.dumps(self.manifest["plan"], indent=1, ensure_ascii=False), PLAN_CHARACTERS)
+
+    @property
     def fit(self) -> bool:
         """Whether verdicts may be read at all: not when a decision is invalid."""
         return all(one.decision != "invalid" for one in self.result.decision.values())
@@ -163,7 +172,8 @@ def _sample(
         )
         for variant in variants
     }
-    return SlateSample(str(request), str(rows[c.USER_ID][0]) if len(rows) else "", lists)
+    user = clip(str(rows[c.USER_ID][0]), LONGEST) if len(rows) else ""
+    return SlateSample(clip(str(request), LONGEST), user, lists)
 
 
 def _titles(items: pl.DataFrame) -> dict[Any, str]:
@@ -171,4 +181,4 @@ def _titles(items: pl.DataFrame) -> dict[Any, str]:
     if name is None:
         return {}
     filled = items.select(c.ITEM_ID, name).drop_nulls()
-    return {key: title if len(title) <= 120 else title[:119] + "…" for key, title in filled.iter_rows()}
+    return {key: clip(title, LONGEST) for key, title in filled.iter_rows()}
