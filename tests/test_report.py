@@ -125,6 +125,34 @@ def test_markdown_of_hostile_names_is_text(demo: Any) -> None:
     assert "&lt;script&gt;" in text
 
 
+def test_markdown_of_a_hostile_reason_is_text(demo: Any) -> None:
+    from rankcast.report.document import Report
+
+    result = demo.run.result
+    reason = f"{HOSTILE} by @someone, **now** " + "and so on " * 20
+    decision = {"two_tower": result.decision["two_tower"].model_copy(update={"because": reason})}
+    text = markdown(Report(result.model_copy(update={"decision": decision}), demo.run.manifest, ()))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; by \\@someone, \\*\\*now\\*\\*" in text
+    assert "and so on and so on" in text  # a sentence is not cut like a cell
+    assert "dcg@10" in text
+
+
+def test_lists_show_long_ids_in_part() -> None:
+    import polars as pl
+
+    from rankcast.report.document import sample_slates
+
+    long = "i" * 5_000
+    rows = [("production", rank, f"{rank}{long}") for rank in (1, 2, 3)]
+    slates = pl.DataFrame(rows, schema=["variant", "rank", "item_id"], orient="row").with_columns(
+        request_id=pl.lit("r" * 5_000), user_id=pl.lit("u" * 5_000), grade=pl.lit(1.0), target=pl.lit(True)
+    )
+    (sample,) = sample_slates(slates.lazy(), ["production"], pl.DataFrame({"item_id": [f"1{long}"]}))
+    shown = [sample.request, sample.user, *(item.item for item in sample.lists["production"])]
+    assert len(shown) == 5
+    assert all(len(text) == 120 for text in shown)
+
+
 def test_a_run_shows_itself(demo: Any) -> None:
     run: Run = demo.run
     assert run.id in repr(run)

@@ -55,13 +55,13 @@ VOCABULARY = Vocabulary(metric=metric.parse, step=step.parse, where=_where, buil
 def inputs_of(plan: Plan) -> Inputs:
     """Every table to load."""
     tables = {
-        name: _source(plan, table, f"tables.{name}", plan.service_file, plan.service_folder)
+        name: _source(plan, table, ("tables", name), plan.service_file, plan.service_folder)
         for name in type(plan.service.tables).model_fields
         if (table := getattr(plan.service.tables, name)) is not None
     }
     scores = {
         variant.name: _source(
-            plan, variant.spec.scores, f"variants.{variant.name}.scores", plan.study_file, plan.study_folder
+            plan, variant.spec.scores, ("variants", variant.name, "scores"), plan.study_file, plan.study_folder
         )
         for variant in plan.variants
         if variant.spec.scores is not None
@@ -69,14 +69,13 @@ def inputs_of(plan: Plan) -> Inputs:
     candidates = {}
     for variant in plan.variants:
         if isinstance(variant.candidates, Table):
-            own = variant.spec.candidates is not None
-            key = f"variants.{variant.name}.candidates" if own else "production.candidates"
-            file, folder = (plan.study_file, plan.study_folder) if own else (plan.service_file, plan.service_folder)
-            candidates[key] = _source(plan, variant.candidates, key, file, folder)
+            file, place = plan.place(variant, "candidates")
+            folder = plan.study_folder if file == plan.study_file else plan.service_folder
+            candidates[dotted(place)] = _source(plan, variant.candidates, place, file, folder)
     return Inputs(tables, scores, candidates, plan.service.timezone)
 
 
-def _source(plan: Plan, table: Table, key: str, file: str, folder: Path) -> Source:
+def _source(plan: Plan, table: Table, place: tuple[str, ...], file: str, folder: Path) -> Source:
     def file_set(written: tuple[str, ...]) -> FileSet:
         return FileSet(tuple(pattern(path) for path in written), plan.environment.hidden)
 
@@ -86,13 +85,13 @@ def _source(plan: Plan, table: Table, key: str, file: str, folder: Path) -> Sour
         return Pattern.of(written, plan.environment.expand(written), base)
 
     return Source(
-        key=key,
+        key=dotted(place),
         files=None if table.path is None else file_set(table.path),
         sql=None if table.sql is None else plan.environment.expand(table.sql),
         named={name: file_set(paths) for name, paths in table.files.items()},
         columns=table.columns,
         declared_in=file,
-        line=plan.line(file, *key.split(".")),
+        line=plan.line(file, *place),
     )
 
 
@@ -121,8 +120,7 @@ def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
     service, study = plan.service_file, plan.study_file
     wanted: list[tuple[str, tuple[str | int, ...], str]] = []
     for variant in plan.variants:
-        own = variant.spec.steps is not None
-        file, place = (study, ("variants", variant.name, "steps")) if own else (service, ("production", "steps"))
+        file, place = plan.place(variant, "steps")
         for at, one in enumerate(variant.steps):
             wanted += [(file, (*place, at), need) for need in sorted(one.step.needs())]
     if plan.where is not None:
@@ -151,9 +149,7 @@ def variants_of(plan: Plan, loaded: Loaded) -> list[Variant]:
 
 
 def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
-    own = planned.spec.steps is not None
-    file = plan.study_file if own else plan.service_file
-    place: tuple[str | int, ...] = ("variants", planned.name, "steps") if own else ("production", "steps")
+    file, place = plan.place(planned, "steps")
     filters = []
     for at, one in enumerate(planned.steps):
         with _placed(plan, file, *place, at):
@@ -162,8 +158,7 @@ def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
             filters.append(_placed_filter(one.step.bind(loaded.logs), plan, file, *place, at))
     candidates = planned.candidates
     if isinstance(candidates, Table):
-        own_pool = planned.spec.candidates is not None
-        candidates = f"variants.{planned.name}.candidates" if own_pool else "production.candidates"
+        candidates = dotted(plan.place(planned, "candidates")[1])
     return Variant(
         name=planned.name,
         source=planned.builtin if planned.builtin is not None else Batches.of(loaded.scores[planned.name]),

@@ -60,6 +60,7 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
     mask = work.is_target[requests]
     targets = requests[mask]
     target_of = np.cumsum(mask) - 1
+    deepest = [metric.k for metric in work.metrics if isinstance(metric, Coverage)]
     judged_values, shown = {}, {}
     for name, replay in replays.items():
         rows = mask[replay.slates.position]
@@ -67,7 +68,6 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
             len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows]
         )
         judged_values[name] = values(judge(slates, targets, work.labels), work.metrics, work.unlabelled_as_zero)
-        deepest = [metric.k for metric in work.metrics if isinstance(metric, Coverage)]
         if deepest:
             inside = within(slates.rank, None if None in deepest else max(k for k in deepest if k is not None))
             shown[name] = ShownRows(targets[slates.target[inside]], slates.item[inside], slates.rank[inside])

@@ -92,6 +92,12 @@ class Plan:
         lines = self.lines.get(file, {})
         return next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
 
+    def place(self, variant: PlannedVariant, key: Literal["steps", "candidates"]) -> tuple[str, tuple[str, ...]]:
+        """The file and the place in it that say a variant's steps or candidates: its own, or production's."""
+        if getattr(variant.spec, key) is not None:
+            return self.study_file, ("variants", variant.name, key)
+        return self.service_file, ("production", key)
+
     def document(self) -> dict[str, Any]:
         """The resolved plan as plain values, defaults included; `${NAME}` stays as it is written."""
         service = self.service.model_dump(mode="json", by_alias=True, exclude={"rules", "submit"})

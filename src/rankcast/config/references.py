@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from rankcast.config.plan import Plan
-from rankcast.config.yaml import Document, Location
+from rankcast.config.yaml import Document
 from rankcast.errors import Problem
 
 _TABLE_OF = {"item": "items", "user": "users", "request": "requests"}
@@ -42,8 +42,8 @@ def _period(plan: Plan, study: Document) -> list[Problem]:
 def _steps(plan: Plan, study: Document, service: Document) -> list[Problem]:
     problems = []
     for variant in plan.variants:
-        own = variant.spec.steps is not None
-        document, place = (study, ("variants", variant.name, "steps")) if own else (service, ("production", "steps"))
+        file, place = plan.place(variant, "steps")
+        document = study if file == study.file else service
         for at, step in enumerate(variant.steps):
             problems += [
                 document.problem(f"step `{step.kind}` reads the table {table}; add `tables.{table}`", (*place, at))
@@ -65,9 +65,8 @@ def _variants(plan: Plan, study: Document, service: Document) -> list[Problem]:
             ]
         wanted = {"impressions": "impressions", "available": "availability"}.get(str(variant.candidates))
         if wanted and _missing(plan, [wanted]):
-            own = variant.spec.candidates is not None
-            document = study if own else service
-            place: Location = ("variants", variant.name, "candidates") if own else ("production", "candidates")
+            file, place = plan.place(variant, "candidates")
+            document = study if file == study.file else service
             problems.append(document.problem(f"candidates `{variant.candidates}` need `tables.{wanted}`", place))
     return list(dict.fromkeys(problems))
 

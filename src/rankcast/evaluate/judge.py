@@ -10,7 +10,7 @@ import numpy as np
 from rankcast.evaluate.labels import Labels
 from rankcast.evaluate.metric import Judged, Metric, RequestMetric
 from rankcast.tables.logs import Floats, Ints
-from rankcast.tables.ragged import spans
+from rankcast.tables.ragged import repeats, spans
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ def judge(slates: Slates, targets: Ints, labels: Labels) -> Judged:
     grade = labels.grades_of(targets, slates.target, slates.item)
     hit = np.flatnonzero(~np.isnan(grade))
     size = int(slates.item.max(initial=0)) + 1
-    hit = np.delete(
-        hit, _repeats(slates.target[hit] * size + slates.item[hit])
-    )  # found once, however often it is shown
+    # An item is found once, however often a list shows it.
+    hit = np.delete(hit, repeats(slates.target[hit] * size + slates.item[hit]))
     start = labels.start[targets]
     label_target, at = spans(start, labels.start[targets + 1] - start)
     return Judged(
@@ -42,13 +41,6 @@ def judge(slates: Slates, targets: Ints, labels: Labels) -> Judged:
         label_target=label_target,
         label_grade=labels.grade[at],
     )
-
-
-def _repeats(keys: Ints) -> Ints:
-    """Where a key stands that stood before."""
-    order = np.argsort(keys, kind="stable")
-    later: Ints = order[1:][keys[order][1:] == keys[order][:-1]]
-    return later
 
 
 def values(judged: Judged, metrics: Sequence[Metric], unlabelled_as_zero: bool) -> Mapping[str, Floats]:

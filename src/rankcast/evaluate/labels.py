@@ -76,11 +76,8 @@ def attribute(logs: Logs, labelling: Labelling) -> Outcomes:
     event = np.flatnonzero(~np.isnan(grade_of[logs.events.kind])) if len(grade_of) else np.zeros(0, dtype=np.int64)
     event, candidate = _RULES[labelling.attribute](logs, event, labelling.horizon.micros)
     at = logs.events.time[event]
-    if len(logs.requests.time):
-        asked = logs.requests.time[candidate]
-        inside = (candidate >= 0) & (asked <= at) & (at - asked < labelling.horizon.micros)
-    else:
-        inside = np.zeros(len(event), dtype=bool)
+    asked = logs.requests.time[candidate]
+    inside = (candidate >= 0) & (asked <= at) & (at - asked < labelling.horizon.micros)
     return Outcomes(event, np.where(inside, candidate, -1), grade_of[logs.events.kind[event]], candidate)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
-from rankcast.tables.ragged import place_in_group
+from rankcast.tables.ragged import place_in_group, repeats
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,8 @@ class Lists:
         """The lists with every item once, at its best rank."""
         if not self.repeats:
             return self
-        keys = self.pairs(int(self.item.max(initial=0)) + 1)
-        order = np.argsort(keys, kind="stable")
-        repeats = order[1:][keys[order][1:] == keys[order][:-1]]
-        mask = np.ones(len(keys), dtype=bool)
-        mask[repeats] = False
+        mask = np.ones(len(self.item), dtype=bool)
+        mask[repeats(self.pairs(int(self.item.max(initial=0)) + 1))] = False
         return self.keep(mask)
 
     def row_requests(self) -> Ints:

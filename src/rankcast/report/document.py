@@ -41,6 +41,21 @@ class SlateSample:
 
 
 @dataclass(frozen=True)
+class SegmentTable:
+    """The rows of one segment column that are shown, and how many are not."""
+
+    rows: list[ComparisonRow]
+    left_out: int
+
+    @classmethod
+    def largest(cls, rows: list[ComparisonRow]) -> SegmentTable:
+        """All rows in their order, or the largest segments first where there are too many."""
+        if len(rows) <= SEGMENT_ROWS:
+            return cls(rows, 0)
+        return cls(sorted(rows, key=lambda row: -row.n_requests)[:SEGMENT_ROWS], len(rows) - SEGMENT_ROWS)
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that is shown: the result, the manifest, some lists."""
 
@@ -75,7 +90,7 @@ class Report:
     @property
     def references(self) -> list[ComparisonRow]:
         """The comparisons of references, where there is something to decide."""
-        return [row for row in self.overall if row not in self.drawn]
+        return [row for row in self.overall if self.result.decision and row.variant not in self.result.decision]
 
     def only_drawn(self, rows: list[ComparisonRow]) -> list[ComparisonRow]:
         """The rows of decided variants; all where there is nothing to decide."""
@@ -93,26 +108,13 @@ class Report:
         )
 
     @property
-    def segments(self) -> dict[str, list[ComparisonRow]]:
+    def segments(self) -> dict[str, SegmentTable]:
         """Comparisons of the primary metric by segment column, of what is drawn; the largest segments where there are many."""
         grouped: dict[str, list[ComparisonRow]] = {}
         for row in self.only_drawn(list(self.result.results.comparisons)):
             if row.segment is not None and row.metric == self.study["metrics"]["primary"]:
                 grouped.setdefault(row.segment.column, []).append(row)
-        return {column: self._largest(rows) for column, rows in grouped.items()}
-
-    def _largest(self, rows: list[ComparisonRow]) -> list[ComparisonRow]:
-        if len(rows) <= SEGMENT_ROWS:
-            return rows
-        return sorted(rows, key=lambda row: -row.n_requests)[:SEGMENT_ROWS]
-
-    def left_out(self, column: str) -> int:
-        """How many rows of a segment column are not shown."""
-        every = [
-            row for row in self.only_drawn(list(self.result.results.comparisons))
-            if row.segment is not None and row.segment.column == column and row.metric == self.study["metrics"]["primary"]
-        ]  # fmt: skip
-        return len(every) - len(self.segments[column])
+        return {column: SegmentTable.largest(rows) for column, rows in grouped.items()}
 
     @property
     def plan_text(self) -> str:
@@ -166,7 +168,11 @@ def _sample(
     lists = {
         variant: tuple(
             SlateItem(
-                row[c.RANK], str(row[c.ITEM_ID]), titles.get(row[c.ITEM_ID]), row[c.GRADE], ranks.get(row[c.ITEM_ID])
+                row[c.RANK],
+                clip(str(row[c.ITEM_ID]), LONGEST),
+                titles.get(row[c.ITEM_ID]),
+                row[c.GRADE],
+                ranks.get(row[c.ITEM_ID]),
             )
             for row in rows.filter(pl.col(c.VARIANT) == variant).sort(c.RANK).iter_rows(named=True)
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from rankcast import text
+from rankcast.errors import clip
 from rankcast.report import charts
 from rankcast.report.document import Report
 
@@ -62,6 +64,7 @@ def _helpers() -> dict[str, Any]:
         "relative_interval": text.relative_interval,
         "segment_name": text.segment_name,
         "cell": _cell,
+        "prose": _prose,
     }
 
 
@@ -90,13 +93,17 @@ def _hash(script: str) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text of the data in a Markdown table: no markup, no line break, not too long."""
-    shown = " ".join(str(value).split())
-    shown = shown if len(shown) <= 80 else shown[:79] + "…"
-    for mark in "\\`*_{}[]<>()#+!|~@$":
-        shown = (
-            shown.replace(mark, "\\" + mark)
-            if mark not in "<>"
-            else shown.replace(mark, {"<": "&lt;", ">": "&gt;"}[mark])
-        )
-    return shown
+    """Text of the data in a Markdown table, short."""
+    return _escaped(str(value), 80)
+
+
+def _prose(value: object) -> str:
+    """Text of the data in a Markdown sentence."""
+    return _escaped(str(value), 1_000)
+
+
+def _escaped(shown: str, longest: int) -> str:
+    """Text that Markdown shows as it is: no markup, no line break, nobody mentioned, not too long."""
+    shown = clip(" ".join(shown.split()), longest)
+    shown = re.sub(r"([\\`*_\[\]|~$]|(?<!\w)@)", r"\\\1", shown)
+    return shown.replace("<", "&lt;").replace(">", "&gt;")

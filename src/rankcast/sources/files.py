@@ -28,13 +28,13 @@ def format_of(path: Path) -> str | None:
     return next((ending for ending in sorted(FORMATS, key=len, reverse=True) if path.name.endswith("." + ending)), None)
 
 
-def find(files: FileSet, source: Source) -> list[Path]:
-    """The files of a set; DataError when a pattern matches nothing or a name promises no known format."""
+def find(files: FileSet, source: Source) -> dict[Path, str]:
+    """The files of a set with their names as shown; DataError when a pattern matches nothing or a format is unknown."""
     paths, missing = files.find()
     problems = [source.problem(why_missing(pattern)) for pattern in missing]
     problems += [
-        source.problem(f"{files.show(path)}: unknown format; expected a name ending in {', '.join(FORMATS)}")
-        for path in paths
+        source.problem(f"{shown}: unknown format; expected a name ending in {', '.join(FORMATS)}")
+        for path, shown in paths.items()
         if format_of(path) is None
     ]
     if problems:
@@ -50,9 +50,8 @@ def read(source: Source) -> tuple[pl.DataFrame, dict[Path, int]]:
     if source.files is None:
         raise DataError(source.problem("expected `path` or `sql`"))
     paths = find(source.files, source)
-    frames = [_read_file(path, source.files.show(path), source) for path in paths]
-    named = {source.files.show(path): frame for path, frame in zip(paths, frames, strict=True)}
-    _check_alike(named, source)
+    frames = [_read_file(path, shown, source) for path, shown in paths.items()]
+    _check_alike(dict(zip(paths.values(), frames, strict=True)), source)
     try:
         whole = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed", rechunk=True)
     except pl.exceptions.PolarsError as error:
@@ -145,13 +144,13 @@ def parquet_rows(path: Path) -> int | None:
     return rows
 
 
-def fingerprint(path: Path, shown: str) -> Fingerprint:
-    """Size and content hash (BLAKE2b, 128 bits) of one file, under the name that may be shown."""
+def fingerprint(path: Path, shown: str, rows: int | None) -> Fingerprint:
+    """Size, rows and content hash (BLAKE2b, 128 bits) of one file, under the name that may be shown."""
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
-    return Fingerprint(path=shown, bytes=path.stat().st_size, hash=digest.hexdigest())
+    return Fingerprint(path=shown, bytes=path.stat().st_size, hash=digest.hexdigest(), rows=rows)
 
 
 def first_line(error: Exception) -> str:

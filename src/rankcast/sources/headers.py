@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import polars as pl
 
 from rankcast.errors import DataError, Problem
 from rankcast.sources import border, files, sql
-from rankcast.sources.load import Inputs
+from rankcast.sources.load import Inputs, paths_of
 from rankcast.sources.source import Source
 from rankcast.tables.schema import Schema
 
@@ -34,16 +35,19 @@ def check_headers(inputs: Inputs) -> tuple[Mapping[str, frozenset[str]], list[Pr
 
 def _headers(source: Source) -> list[list[str]]:
     """The header of each file that is read as it is; DataError where a file or the SQL cannot be read."""
-    found = [(one, path) for one in source.file_sets for path in files.find(one, source)]
+    found = paths_of(source)
     if source.sql is not None:
         wrong = sql.syntax_problem(source.sql)
         if wrong:
             raise DataError(source.problem(wrong, "sql"))
         return []
+    return [_header(path, shown, source) for path, shown in found.items()]
+
+
+def _header(path: Path, shown: str, source: Source) -> list[str]:
     try:
-        return [files.header(path) for _, path in found]
+        return files.header(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        shown = ", ".join(one.show(path) for one, path in found[:1])
         raise DataError(source.problem(f"{shown}: cannot be read: {files.first_line(error)}")) from error
 
 

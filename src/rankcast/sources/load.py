@@ -72,9 +72,11 @@ def load(inputs: Inputs, progress: Progress) -> Loaded:
             continue
         problems += checked.problems
         tables[name] = _Table(source, schema, checked.frame)
-        for path, fingerprint in fingerprints(source):
-            contents.append((name, fingerprint.hash))
-            prints[path] = fingerprint.model_copy(update={"rows": rows.get(path, files.parquet_rows(path))})
+        for path, shown in paths_of(source).items():
+            if path not in prints:
+                known = rows[path] if path in rows else files.parquet_rows(path)
+                prints[path] = files.fingerprint(path, shown, known)
+            contents.append((name, prints[path].hash))
         progress(f"{name}: {len(checked.frame):,} rows")
     problems += _id_problems(tables)
     if "requests" in tables and not len(tables["requests"].frame):
@@ -85,13 +87,9 @@ def load(inputs: Inputs, progress: Progress) -> Loaded:
     return _encode(tables, fingerprinted, tuple(contents))
 
 
-def fingerprints(source: Source) -> list[tuple[Path, Fingerprint]]:
-    """All files of a source with their fingerprints."""
-    return [
-        (path, files.fingerprint(path, file_set.show(path)))
-        for file_set in source.file_sets
-        for path in files.find(file_set, source)
-    ]
+def paths_of(source: Source) -> dict[Path, str]:
+    """All files of a source with their names as shown."""
+    return {path: shown for one in source.file_sets for path, shown in files.find(one, source).items()}
 
 
 def _read(source: Source, schema: Schema, timezone: str) -> tuple[border.Checked, dict[Path, int]]:
@@ -178,11 +176,7 @@ def _counts(
             named = frames["events"][c.REQUEST_ID].is_not_null().sum()
             lost = int(named) - int(frames["events"][c.REQUEST_ID].is_in(logs.ids.requests.implode()).sum())
             counts.append(Count(table="events", what="with a request_id that is not in requests", count=lost, of=raw))
-            early = (
-                (events.request >= 0) & (events.time < logs.requests.time[events.request])
-                if len(logs.requests.time)
-                else events.request >= 0
-            )
+            early = (events.request >= 0) & (events.time < logs.requests.time[events.request])
             count("events", "before their request", early)
         if known is not None:
             count("events", "of an item that is not in items", ~known[events.item])

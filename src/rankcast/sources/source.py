@@ -67,15 +67,19 @@ class FileSet:
         """The patterns as the user wrote them."""
         return tuple(pattern.written for pattern in self.patterns)
 
-    def find(self) -> tuple[list[Path], list[Pattern]]:
-        """The files that exist, and the patterns that match none."""
-        matches = {pattern: pattern.matches() for pattern in self.patterns}
-        found = [path for paths in matches.values() for path in paths]
-        return list(dict.fromkeys(found)), [pattern for pattern, paths in matches.items() if not paths]
+    def find(self) -> tuple[dict[Path, str], list[Pattern]]:
+        """The files that exist, each with its name as it may be shown, and the patterns that match none."""
+        found: dict[Path, str] = {}
+        missing = []
+        for pattern in self.patterns:
+            matches = pattern.matches()
+            for path in matches:
+                found.setdefault(path, self._mask(pattern.show(path)))
+            if not matches:
+                missing.append(pattern)
+        return found, missing
 
-    def show(self, path: Path) -> str:
-        """A file's name as it may be shown: beginning as it is written in the file that names it, without hidden values."""
-        text = next((pattern.show(path) for pattern in self.patterns if path in pattern.matches()), path.name)
+    def _mask(self, text: str) -> str:
         for value, name in self.hidden.items():
             text = text.replace(value, name)
         return text
@@ -97,7 +101,7 @@ def _before_glob(pattern: str) -> str:
 class Source:
     """One table's source: `files` read as they are, or `sql` over `named` files; `columns` maps ours to theirs.
 
-    `key` says where the table is declared (`tables.items`), `where` in which file and line.
+    `key` says where the table is declared (`tables.items`), `declared_in` and `line` in which file and line.
     """
 
     key: str

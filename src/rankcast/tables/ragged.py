@@ -65,3 +65,14 @@ def members(values: Ints, of: Ints) -> npt.NDArray[np.bool_]:
     at[at == len(known)] = 0
     found: npt.NDArray[np.bool_] = known[at] == values
     return found
+
+
+def repeats(keys: Ints) -> Ints:
+    """Where a key stands that stood before.
+
+    >>> repeats(np.array([7, 3, 7, 7])).tolist()
+    [2, 3]
+    """
+    order = np.argsort(keys, kind="stable")
+    later: Ints = order[1:][keys[order][1:] == keys[order][:-1]]
+    return later
