@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rankcast.study import plan as plan_of
 from tiny import TABLES, World, assert_refused, rankcast
 
 
@@ -97,6 +98,19 @@ def test_init_takes_daily_files_for_one_table(tmp_path: Path) -> None:
     assert "grades: {apply: 1, click: 1}" in service or "grades: {click: 1, apply: 1}" in service
     assert "period: {from: 2023-10-02, to: 2023-10-07}" in (tmp_path / "studies/first.yaml").read_text()
     assert rankcast("check", str(tmp_path / "studies/first.yaml")).code == 0
+
+
+def test_init_writes_names_that_yaml_would_read_otherwise(tmp_path: Path) -> None:
+    for name in ("requests", "items", "impressions"):
+        TABLES[name].write_csv(tmp_path / f"{name}.csv")
+    for variant in ("1e5", "0x1F", "a, b"):
+        TABLES["scores"].write_csv(tmp_path / f"{variant}.csv")
+    TABLES["events"].with_columns(event=pl.lit(".inf")).write_csv(tmp_path / "events.csv")
+    assert rankcast("init", str(tmp_path)).code == 0
+    plan = plan_of(tmp_path / "studies/first.yaml")
+    assert {"1e5", "0x1F", "a, b"} < set(plan.study.variants)
+    assert plan.study.baseline == "0x1F"
+    assert plan.service.labels.grades == {".inf": 1}
 
 
 def test_init_says_what_looked_most_like_requests(tmp_path: Path) -> None:

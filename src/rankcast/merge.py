@@ -192,18 +192,15 @@ def labels_frame(outcomes: Outcomes, logs: Logs) -> pl.DataFrame:
     """A row per graded event and request that it counts for; `request_id` is null where it counts for none."""
     events = logs.events
     kinds = pl.Series(list(events.kinds), dtype=pl.String)
-    request = pl.Series(np.where(outcomes.request >= 0, outcomes.request, 0))
-    known = pl.Series(outcomes.request >= 0)
-    frame = pl.DataFrame(
+    request = pl.Series(outcomes.request)
+    return pl.DataFrame(
         {
             c.EVENT: kinds.gather(events.kind[outcomes.event]),
             c.USER_ID: logs.ids.users.gather(events.user[outcomes.event]),
             c.ITEM_ID: logs.ids.items.gather(events.item[outcomes.event]),
             c.TIMESTAMP: pl.Series(events.time[outcomes.event]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
-            c.REQUEST_ID: logs.ids.requests.gather(request),
+            c.REQUEST_ID: logs.ids.requests.gather(request.set(request < 0, None)),
             c.GRADE: outcomes.grade,
             "reason": pl.Series(REASONS).gather(outcomes.reasons()),
-            "known": known,
         }
     )
-    return frame.with_columns(pl.when("known").then(c.REQUEST_ID).alias(c.REQUEST_ID)).drop("known")

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from rankcast.config.write import scalar
 from rankcast.errors import RunError
 from rankcast.sources import files
 from rankcast.sources.source import FileSet, Pattern, Source
@@ -229,7 +230,7 @@ def _service_text(folder: Path, proposal: Proposal) -> str:
     lines = [
         "# yaml-language-server: $schema=./schema/service.json",
         "rankcast: 1",
-        f"service: {_quoted(folder.resolve().name or 'service')}",
+        f"service: {scalar(folder.resolve().name or 'service')}",
         "timezone: UTC                    # CHECK: the zone of time stamps that carry none",
         "",
         "tables:",
@@ -246,7 +247,7 @@ def _service_text(folder: Path, proposal: Proposal) -> str:
         f"  served: {_served(proposal)}                     # CHECK: length of the list that the client receives",
         "",
         "labels:",
-        f"  grades: {{{', '.join(f'{_quoted(kind)}: 1' for kind in _event_kinds(proposal))}}}   # CHECK: what an event is worth",
+        f"  grades: {{{', '.join(f'{scalar(kind)}: 1' for kind in _event_kinds(proposal))}}}   # CHECK: what an event is worth",
         "  horizon: 7d                    # CHECK: how long after a request its success may show",
         f"  attribute: {_attribute(proposal)}",
         "",
@@ -261,7 +262,7 @@ def _service_text(folder: Path, proposal: Proposal) -> str:
 def _study_text(proposal: Proposal) -> str:
     start, end = _period(proposal)
     names = sorted(proposal.scores, key=lambda name: ("prod" not in name.lower(), name))
-    variants = [f"  {_quoted(name) + ':':<14}{{scores: {_table_text(proposal.scores[name], '../')}}}" for name in names]
+    variants = [f"  {scalar(name) + ':':<14}{{scores: {_table_text(proposal.scores[name], '../')}}}" for name in names]
     if not names:
         variants.append(
             "  logged:       {builtin: logged}      # no score file was found: the lists as they were shown"
@@ -279,7 +280,7 @@ def _study_text(proposal: Proposal) -> str:
             f"period: {{from: {start}, to: {end}}}   # CHECK: half-open; the horizon must have passed",
             "variants:",
             *variants,
-            f"baseline: {_quoted(names[0] if names else 'logged')}           # CHECK: what users get today",
+            f"baseline: {scalar(names[0] if names else 'logged')}           # CHECK: what users get today",
             "metrics:",
             "  primary: dcg@10",
             "  also: [ndcg@10, recall@10, hit@10, list_length]",
@@ -289,21 +290,8 @@ def _study_text(proposal: Proposal) -> str:
 
 
 def _table_text(found: Found, prefix: str) -> str:
-    mapping = ", ".join(f"{ours}: {_quoted(theirs)}" for ours, theirs in found.columns.items())
-    return f"{{path: {_quoted(prefix + found.path)}" + (f", columns: {{{mapping}}}" if mapping else "") + "}"
-
-
-def _quoted(text: str) -> str:
-    """Text as a YAML value that means itself."""
-    plain = text.replace("_", "").replace("-", "").replace("/", "").replace(".", "")
-    if (
-        plain.isalnum()
-        and plain.isascii()
-        and not plain.isdigit()
-        and text.lower() not in {"yes", "no", "on", "off", "true", "false", "null"}
-    ):
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    mapping = ", ".join(f"{ours}: {scalar(theirs)}" for ours, theirs in found.columns.items())
+    return f"{{path: {scalar(prefix + found.path)}" + (f", columns: {{{mapping}}}" if mapping else "") + "}"
 
 
 def _event_kinds(proposal: Proposal) -> Iterable[str]:

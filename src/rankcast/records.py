@@ -130,6 +130,14 @@ class ComparisonRow(Record):
     verdict: Verdict | None = Field(description="null: too few users for a verdict")
     method: Literal["clustered", "bootstrap"] = "clustered"
 
+    @property
+    def relative_bounds(self) -> tuple[float, float] | None:
+        """The interval over the baseline's value, with that value taken as known, lower end first; None without either."""
+        if self.low is None or self.high is None or not self.baseline_value:
+            return None
+        one, other = self.low / self.baseline_value, self.high / self.baseline_value
+        return min(one, other), max(one, other)
+
 
 class Finding(Record):
     """A rule's answer."""

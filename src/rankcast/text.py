@@ -65,18 +65,10 @@ def p_value(value: float | None) -> str:
 
 def relative_interval(row: ComparisonRow) -> str:
     """The interval of a difference, relative to the baseline where it can be."""
-    low, high = relative_bounds(row)
-    if low is not None and high is not None:
+    if row.relative_bounds is not None:
+        low, high = row.relative_bounds
         return f"{signed_share(low)} to {signed_share(high)}"
     return "–" if row.low is None else f"{signed(row.low)} to {signed(row.high)}"
-
-
-def relative_bounds(row: ComparisonRow) -> tuple[float | None, float | None]:
-    """The bounds of a difference over the baseline's value, with that value taken as known."""
-    if row.low is None or row.high is None or not row.baseline_value:
-        return None, None
-    one, other = row.low / row.baseline_value, row.high / row.baseline_value
-    return min(one, other), max(one, other)
 
 
 def segment_name(segment: Segment | None) -> str:

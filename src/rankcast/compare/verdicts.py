@@ -180,8 +180,8 @@ def _verdict(row: ComparisonRow, metric: MetricColumn, terms: Terms) -> Verdict 
         return "undecided"
     if row.p_adjusted is not None and row.p_adjusted < 1 - terms.confidence:
         return "better" if (row.difference > 0) == metric.higher_is_better else "worse"
-    if terms.smallest_effect is not None and row.baseline_value:
-        bounds = (row.low / row.baseline_value, row.high / row.baseline_value)
-        if -terms.smallest_effect <= min(bounds) and max(bounds) <= terms.smallest_effect:
+    if terms.smallest_effect is not None and row.relative_bounds is not None:
+        low, high = row.relative_bounds
+        if -terms.smallest_effect <= low and high <= terms.smallest_effect:
             return "equivalent"
     return "undecided"

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from rankcast.records import ComparisonRow, LedgerRow
-from rankcast.text import printable, relative_bounds, segment_name
+from rankcast.text import printable, segment_name
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7A7A7A"  # Okabe and Ito (2008): told apart by colour-blind eyes
 _LONGEST = 46
@@ -25,9 +25,9 @@ def forest(rows: list[ComparisonRow], by_segment: bool = False) -> str | None:
     """Relative differences with their intervals, a line each; None when nothing can be drawn."""
     data = []
     for row in rows:
-        low, high = relative_bounds(row)
-        if row.relative is None or low is None or high is None:
+        if row.relative is None or row.relative_bounds is None:
             continue
+        low, high = row.relative_bounds
         name = segment_name(row.segment) if by_segment else row.metric
         data.append(
             {

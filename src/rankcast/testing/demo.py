@@ -161,15 +161,15 @@ def online_story(board: JobBoard, variant: Variant, result: Result) -> Story:
         for row in result.results.comparisons
         if row.variant == variant and row.family == "primary" and row.segment is None
     )
-    base = row.baseline_value
+    low, high = row.relative_bounds or (None, None)
     return Story(
         variant=variant,
         naive_production=board.naive("production"),
         naive_variant=board.naive(variant),
         decision=result.decision[variant].decision,
         offline_relative=row.relative,
-        offline_low=row.low / base if base and row.low is not None else None,
-        offline_high=row.high / base if base and row.high is not None else None,
+        offline_low=low,
+        offline_high=high,
         online_production=production.applications,
         online_variant=truth.applications,
         online_relative=truth.relative_applications,
