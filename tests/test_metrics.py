@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from rankcast import plugins
 from rankcast.errors import ConfigError
-from rankcast.evaluate.judge import Slates, judge, values
+from rankcast.evaluate.grammar import parse
+from rankcast.evaluate.judge import Slates, judge
 from rankcast.evaluate.labels import Labels
-from rankcast.evaluate.metric import Metric, RequestMetric, parse
+from rankcast.evaluate.metric import Metric, RequestMetric, values
 from rankcast.tables.ragged import offsets
 
 ITEMS = 9

@@ -6,14 +6,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from rankcast.compare.estimates import Estimator
-from rankcast.compare.table import MetricColumn, Part, Shown, Terms, ValuesTable
-from rankcast.compare.verdicts import LEAST_USERS, compare, decide, describe
+from rankcast.comparison.estimates import Estimator
+from rankcast.comparison.table import MetricColumn, Part, Terms, ValuesTable
+from rankcast.comparison.verdicts import LEAST_USERS, compare, decide, describe
+from rankcast.evaluate.catalogue import Catalogue
+from rankcast.evaluate.exposure import Pool, Shown
+from rankcast.evaluate.metrics.exposure.coverage import Coverage
 from rankcast.records import ComparisonRow, Finding, Segment
 from rankcast.stats.adjust import benjamini_hochberg, holm, unadjusted
 from rankcast.stats.clustered import Estimate, clustered_mean
@@ -320,10 +324,14 @@ def shown_table(
     for name in ("a", "b"):
         target = np.repeat(np.arange(len(user)), length)
         item = generator.choice(items, len(target), p=chance / chance.sum())
-        shown[name] = Shown(target, item)
+        mask = (np.ones(len(user), dtype=bool),)
+        rows = Shown(target, item, np.ones(len(item), dtype=np.int64))
+        shown[name] = Pool(
+            Coverage(k=3).result, rows, user, mask, (Catalogue(pl.DataFrame(), np.ones(items, dtype=bool)),)
+        )
         matrix[name] = np.zeros((users, items), dtype=bool)
         matrix[name][user[target], item] = True
-    column = MetricColumn("coverage@3", "primary", True, None, shown, {0: np.ones(items, dtype=bool)})
+    column = MetricColumn("coverage@3", "primary", True, None, shown)
     part = Part(None, np.ones(len(user), dtype=bool))
     return ValuesTable("a", ("a", "b"), frozenset("b"), user, np.ones(len(user)), (part,), (column,)), matrix
 

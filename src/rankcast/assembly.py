@@ -5,34 +5,39 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from rankcast.compare.table import Part
+from rankcast.comparison.table import Part
 from rankcast.config.plan import Plan, PlannedVariant, Vocabulary
 from rankcast.config.service import Table
 from rankcast.config.yaml import dotted
 from rankcast.errors import ConfigError, DataError, Problem, RankcastError, nearest
-from rankcast.evaluate import metric
+from rankcast.evaluate.catalogue import Catalogue, History
+from rankcast.evaluate.grammar import parse
+from rankcast.evaluate.impressed import Impressed
+from rankcast.evaluate.judge import Scene
 from rankcast.evaluate.labels import Labelling
+from rankcast.evaluate.metric import CATALOGUE, HISTORY, IMPRESSIONS
 from rankcast.evaluate.targets import Rule
-from rankcast.plugins import BUILTINS, load
+from rankcast.plugins import BUILTINS, load, source_of
 from rankcast.records import Count, Segment, Value
 from rankcast.replay import step
 from rankcast.replay.builtin import Builtin, Setting
 from rankcast.replay.candidates import Batches
-from rankcast.replay.expression import Expression
 from rankcast.replay.lists import Lists
 from rankcast.replay.reproduce import Service, Variant
 from rankcast.replay.step import Filter, NamedStep
-from rankcast.replay.values import group_codes
 from rankcast.sources.load import Inputs, Loaded
 from rankcast.sources.source import FileSet, Pattern, Source
 from rankcast.tables.duration import Duration
+from rankcast.tables.expression import Expression
 from rankcast.tables.logs import Bools, Ints, Logs
+from rankcast.tables.valuesets import group_codes
 
 MOST_SEGMENTS = 100  # values of a segment column that are compared; the rest is counted
 
@@ -49,7 +54,9 @@ def _where(text: str) -> Expression:
     return Expression.parse(text, scopes=("request", "user"), score=False)
 
 
-VOCABULARY = Vocabulary(metric=metric.parse, step=step.parse, where=_where, builtin=_builtin)
+def vocabulary(execute: bool) -> Vocabulary:
+    """How the stages read what the files say; private code is imported only where the study is to be executed."""
+    return Vocabulary(metric=partial(parse, private=execute), step=step.parse, where=_where, builtin=_builtin)
 
 
 def inputs_of(plan: Plan) -> Inputs:
@@ -96,13 +103,16 @@ def _source(plan: Plan, table: Table, place: tuple[str, ...], file: str, folder:
 
 
 def private_text(plan: Plan) -> str:
-    """SQL and `where` with their variables filled in: they shape the results, so they belong to the run's identity."""
+    """SQL and `where` with their variables filled in, and the code of private metrics: they shape the results, so they belong
+    to the run's identity.
+    """
     inputs = inputs_of(plan)
     sources = [*inputs.tables.values(), *inputs.scores.values(), *inputs.candidates.values()]
     wheres = [plan.service.targets.where]
     wheres += [one.argument for variant in plan.variants for one in variant.steps if isinstance(one.argument, str)]
+    code = [source_of(type(planned.metric)) for planned in plan.metrics if ":" in planned.metric.name]
     return json.dumps(
-        [source.sql for source in sources] + [where and plan.environment.expand(where) for where in wheres]
+        [source.sql for source in sources] + [where and plan.environment.expand(where) for where in wheres] + code
     )
 
 
@@ -116,7 +126,7 @@ def columns_of(logs: Logs) -> Columns:
 
 
 def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
-    """Columns that steps, `where`, averages and segments use and that the tables do not have."""
+    """Columns that steps, `where`, averages, metrics and segments use and that the tables do not have."""
     service, study = plan.service_file, plan.study_file
     wanted: list[tuple[str, tuple[str | int, ...], str]] = []
     for variant in plan.variants:
@@ -126,6 +136,8 @@ def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
     if plan.where is not None:
         wanted += [(service, ("targets", "where"), need) for need in sorted(plan.where.needs())]
     wanted.append((service, ("targets", "average"), plan.service.targets.average))
+    needs = {need for planned in plan.metrics for need in planned.metric.needs()}
+    wanted += [(study, ("metrics",), need) for need in sorted(needs)]
     wanted += [(study, ("segments", at), need) for at, need in enumerate(plan.study.segments)]
     problems = []
     for file, location, need in dict.fromkeys(wanted):
@@ -191,6 +203,25 @@ def labelling_of(plan: Plan) -> Labelling:
     """How events become labels."""
     labels = plan.service.labels
     return Labelling(labels.grades, labels.horizon, labels.attribute)
+
+
+def scene_of(plan: Plan, logs: Logs) -> Scene:
+    """What metrics see beside slates and labels; what none of them needs is left out."""
+    needs = {need.partition(".")[0] for planned in plan.metrics for need in planned.metric.needs()}
+    catalogue = None
+    if needs & {"item", CATALOGUE, HISTORY}:
+        history = None
+        if HISTORY in needs:
+            graded = logs.events.of_kinds(tuple(plan.service.labels.grades))
+            start = plan.instant(plan.study.period.from_)
+            history = History.before(logs.events, graded, start, len(logs.ids.items))
+        catalogue = Catalogue(logs.items.frame, logs.items.known, history)
+    return Scene(
+        user=logs.requests.user,
+        until=logs.requests.time + plan.service.labels.horizon.micros,
+        impressed=Impressed.of(logs) if IMPRESSIONS in needs else None,
+        catalogue=catalogue,
+    )
 
 
 def target_rule(plan: Plan, logs: Logs, known_until: int | None) -> Rule:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import polars as pl
 
-from rankcast.compare.table import MetricColumn, Part, Shown, ValuesTable
+from rankcast.comparison.table import MetricColumn, Part, ValuesTable
 from rankcast.config.plan import Plan, PlannedMetric
+from rankcast.evaluate.catalogue import Catalogue
+from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.labels import REASONS, Outcomes
-from rankcast.evaluate.metric import within
-from rankcast.evaluate.metrics.coverage import Coverage
+from rankcast.evaluate.metric import VariantMetric
 from rankcast.evaluate.targets import Population
 from rankcast.records import Count, Fidelity, StepRow, VariantRow
 from rankcast.replay.reproduce import StepCount
-from rankcast.shard import Outcome, ShownRows, Work
+from rankcast.shard import Outcome, Work
 from rankcast.tables import columns as c
-from rankcast.tables.logs import Bools, Floats, Ints, Logs
+from rankcast.tables.logs import Floats, Ints, Logs
 
 
 def without_slates(outcome: Outcome) -> Outcome:
@@ -118,50 +120,55 @@ def values_table(
     """The values table over all shards, targets in order of request_id."""
     logs, targets = work.service.logs, population.targets
     order = np.argsort(np.concatenate([outcome.targets for outcome in done]), kind="stable")
-    available = [_available(plan, logs, targets[part.mask]) for part in parts]
+    user = logs.requests.user[targets]
+    masks = tuple(part.mask for part in parts)
+    catalogues = tuple(_catalogue(plan, work, targets[mask]) for mask in masks)
+
+    def column(planned: PlannedMetric) -> MetricColumn:
+        metric, name = planned.metric, str(planned.metric)
+        about = (name, planned.family, metric.higher_is_better)
+        if isinstance(metric, VariantMetric):
+            pools = {
+                variant.name: _pool(metric, [outcome.shown[variant.name][name] for outcome in done], targets)
+                for variant in work.variants
+            }
+            pooled = {variant: Pool(metric.result, shown, user, masks, catalogues) for variant, shown in pools.items()}
+            return MetricColumn(*about, values=None, pooled=pooled, bounds=metric.bounds)
+        columns = {
+            variant.name: np.concatenate([outcome.values[variant.name][name] for outcome in done])[order]
+            for variant in work.variants
+        }
+        return MetricColumn(*about, values=columns, bounds=metric.bounds)
+
     return ValuesTable(
         baseline=plan.study.baseline,
         variants=tuple(variant.name for variant in plan.variants),
         decided=frozenset(
             variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline
         ),
-        user=logs.requests.user[targets],
+        user=user,
         weight=weight,
         parts=tuple(parts),
-        metrics=tuple(_column(planned, work, done, order, available) for planned in plan.metrics),
+        metrics=tuple(column(planned) for planned in plan.metrics),
     )
 
 
-def _column(
-    planned: PlannedMetric, work: Work, done: Sequence[Outcome], order: Ints, available: list[Bools]
-) -> MetricColumn:
-    metric, name = planned.metric, str(planned.metric)
-    if not isinstance(metric, Coverage):
-        columns = {
-            variant.name: np.concatenate([outcome.values[variant.name][name] for outcome in done])[order]
-            for variant in work.variants
-        }
-        return MetricColumn(name, planned.family, metric.higher_is_better, columns)
-    targets = np.flatnonzero(work.is_target)
-    shown = {
-        variant.name: _shown(metric, [outcome.shown[variant.name] for outcome in done], targets)
-        for variant in work.variants
-    }
-    return MetricColumn(name, planned.family, metric.higher_is_better, None, shown, dict(enumerate(available)))
-
-
-def _available(plan: Plan, logs: Logs, targets: Ints) -> Bools:
-    """Items that were open at the time of one of the targets; without an availability table, every item of `items`."""
+def _catalogue(plan: Plan, work: Work, targets: Ints) -> Catalogue | None:
+    """What is known of items, with those available that were open at the time of one of the targets; without an availability
+    table, every item of `items`.
+    """
+    if work.scene.catalogue is None:
+        return None
+    logs = work.service.logs
     if plan.service.tables.availability is None:
-        return logs.items.known
-    return logs.intervals.open_items(logs.requests.time[targets])
+        return replace(work.scene.catalogue, available=logs.items.known)
+    return replace(work.scene.catalogue, available=logs.intervals.open_items(logs.requests.time[targets]))
 
 
-def _shown(metric: Coverage, rows: Sequence[ShownRows], targets: Ints) -> Shown:
-    request = np.concatenate([part.request for part in rows])
-    item = np.concatenate([part.item for part in rows])
-    counted = within(np.concatenate([part.rank for part in rows]), metric.k)
-    return Shown(np.searchsorted(targets, request[counted]), item[counted])
+def _pool(metric: VariantMetric, states: Sequence[Shown], targets: Ints) -> Shown:
+    """What one variant showed in all shards; owners become positions among the targets."""
+    whole = reduce(metric.merge, states, metric.create())
+    return replace(whole, owner=np.searchsorted(targets, whole.owner))
 
 
 def _by_request(done: Sequence[Outcome], parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -5,8 +5,12 @@ Names are known without importing anything; the class behind a name is imported 
 
 from __future__ import annotations
 
+import inspect
+import os
+import sys
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -45,3 +49,33 @@ def load(group: str, name: str) -> Any:
         kind = group.removeprefix("rankcast.").removesuffix("s")
         raise PluginError(f"unknown {kind} `{name}`{nearest(name, names(group))}")
     return point.load()
+
+
+def load_private(word: str) -> Any:
+    """What `package.module:name` names, also where the package lies in the folder in which the command runs.
+
+    >>> load_private("json:dumps").__name__
+    'dumps'
+    """
+    module, _, name = word.partition(":")
+    here = os.getcwd()
+    sys.path.append(here)
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        raise PluginError(
+            f"`{word}`: cannot import `{module}` (looked where Python looks, and in {here}): {error}"
+        ) from error
+    except AttributeError as error:
+        raise PluginError(f"`{word}`: the module `{module}` has no `{name}`") from error
+    finally:
+        sys.path.remove(here)
+
+
+def source_of(cls: type) -> str:
+    """The text of the module in which a private class stands, where it can be read."""
+    module = sys.modules.get(cls.__module__)
+    try:
+        return inspect.getsource(module) if module is not None else ""
+    except OSError:
+        return ""

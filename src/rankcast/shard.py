@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from rankcast.evaluate.judge import Slates, judge, values
+from rankcast.evaluate.exposure import Shown
+from rankcast.evaluate.judge import Scene, Slates, judge
 from rankcast.evaluate.labels import Labels
-from rankcast.evaluate.metric import Metric, within
-from rankcast.evaluate.metrics.coverage import Coverage
+from rankcast.evaluate.metric import Metric, VariantMetric, values
 from rankcast.replay.lists import Lists
 from rankcast.replay.reproduce import Replay, Service, Variant, reproduce
 from rankcast.tables import columns as c
@@ -28,29 +28,23 @@ class Work:
     variants: Sequence[Variant]
     baseline: str
     labels: Labels
+    scene: Scene
     is_target: Bools
     metrics: Sequence[Metric]
     unlabelled_as_zero: bool
 
 
 @dataclass(frozen=True)
-class ShownRows:
-    """Rows of target slates, by request code, as deep as metrics per variant look."""
-
-    request: Ints
-    item: Ints
-    rank: Ints
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """A shard's tables and counts. `values` are per variant and metric, an entry per target of the shard."""
+    """A shard's tables and counts. By variant and metric, `values` have an entry per target of the shard, and `shown` is the
+    state of metrics per variant, whose owners are request codes.
+    """
 
     requests: Ints
     targets: Ints
     replays: Mapping[str, Replay]
     values: Mapping[str, Mapping[str, Floats]]
-    shown: Mapping[str, ShownRows]
+    shown: Mapping[str, Mapping[str, Shown]]
     slates: pl.DataFrame
 
 
@@ -60,17 +54,21 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
     mask = work.is_target[requests]
     targets = requests[mask]
     target_of = np.cumsum(mask) - 1
-    deepest = [metric.k for metric in work.metrics if isinstance(metric, Coverage)]
     judged_values, shown = {}, {}
     for name, replay in replays.items():
         rows = mask[replay.slates.position]
         slates = Slates(
             len(targets), target_of[replay.slates.position[rows]], replay.slates.item[rows], replay.slates.ranks()[rows]
         )
-        judged_values[name] = values(judge(slates, targets, work.labels), work.metrics, work.unlabelled_as_zero)
-        if deepest:
-            inside = within(slates.rank, None if None in deepest else max(k for k in deepest if k is not None))
-            shown[name] = ShownRows(targets[slates.target[inside]], slates.item[inside], slates.rank[inside])
+        judged = judge(slates, targets, work.labels, work.scene)
+        judged_values[name] = values(judged, work.metrics, work.unlabelled_as_zero)
+        once = judged.rows_within(None)
+        everything = Shown(targets[once.target], once.item, once.rank)
+        shown[name] = {
+            str(metric): metric.add(metric.create(), everything)
+            for metric in work.metrics
+            if isinstance(metric, VariantMetric)
+        }
     frames = [_slate_rows(name, replay.slates, work) for name, replay in replays.items()]
     return Outcome(requests, targets, replays, judged_values, shown, pl.concat(frames))
 

@@ -18,8 +18,8 @@ import polars as pl
 from pydantic import BaseModel
 
 from rankcast import assembly, merge
-from rankcast.compare.table import Terms, ValuesTable
-from rankcast.compare.verdicts import compare, decide
+from rankcast.comparison.table import Terms, ValuesTable
+from rankcast.comparison.verdicts import compare, decide
 from rankcast.config.load import read_plan
 from rankcast.config.plan import Plan
 from rankcast.config.service import Service
@@ -49,9 +49,12 @@ SHARD_ROWS = 4_000_000  # candidate rows of one shard, about
 OUT = Path("runs")
 
 
-def plan(path: str | Path, need_variables: bool = True) -> Plan:
-    """The resolved plan of a study. ConfigError lists every problem of its two files."""
-    return read_plan(Path(path), assembly.VOCABULARY, os.environ, need_variables)
+def plan(path: str | Path, need_variables: bool = True, execute: bool = False) -> Plan:
+    """The resolved plan of a study. ConfigError lists every problem of its two files.
+
+    `execute`: private code that the study names may be imported.
+    """
+    return read_plan(Path(path), assembly.vocabulary(execute), os.environ, need_variables)
 
 
 def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding, ...]]:
@@ -71,7 +74,7 @@ def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding
 
 def run(path: str | Path, out: str | Path = OUT, progress: Progress | None = None) -> Run:
     """Run a study and return its run; the same inputs give the same run, which is found rather than made again."""
-    planned = plan(path)
+    planned = plan(path, execute=True)
     if Path(out).exists() and not Path(out).is_dir():
         raise RunError(f"{out} is a file; expected a folder to keep runs in")
     try:
@@ -159,6 +162,7 @@ class _Experiment:
             variants=assembly.variants_of(self.plan, self.loaded),
             baseline=self.plan.study.baseline,
             labels=labels,
+            scene=assembly.scene_of(self.plan, self.loaded.logs),
             is_target=is_target,
             metrics=[planned.metric for planned in self.plan.metrics],
             unlabelled_as_zero=self.plan.service.targets.without_labels == "zero",
@@ -260,7 +264,7 @@ def _local(instant: int, planned: Plan) -> str:
 
 def metric(text: str) -> Any:
     """The metric that a string names."""
-    return assembly.VOCABULARY.metric(text)
+    return assembly.vocabulary(execute=True).metric(text)
 
 
 def schema(subject: Literal["service", "study", "result"]) -> dict[str, Any]:

@@ -10,6 +10,12 @@ from rankcast.config.yaml import Document
 from rankcast.errors import Problem
 
 _TABLE_OF = {"item": "items", "user": "users", "request": "requests"}
+_TABLES_FOR = {  # what a metric needs: one of these tables
+    "item": ("items",),
+    "catalogue": ("items", "availability"),
+    "history": ("events",),
+    "impressions": ("impressions",),
+}
 
 
 def reference_problems(plan: Plan, study: Document, service: Document) -> list[Problem]:
@@ -100,11 +106,11 @@ def _segments(plan: Plan, study: Document) -> list[Problem]:
 
 
 def _metrics(plan: Plan, study: Document) -> list[Problem]:
-    tables = plan.service.tables
-    if tables.items is not None or tables.availability is not None:
-        return []
-    return [
-        study.problem(f"`{planned.metric}` needs `tables.items` or `tables.availability`", ("metrics",))
-        for planned in plan.metrics
-        if planned.metric.name == "coverage"
-    ]
+    problems = []
+    for planned in plan.metrics:
+        for need in sorted(planned.metric.needs()):
+            tables = _TABLES_FOR.get(need.partition(".")[0], ())
+            if tables and all(getattr(plan.service.tables, table) is None for table in tables):
+                listed = " or ".join(f"`tables.{table}`" for table in tables)
+                problems.append(study.problem(f"`{planned.metric}` needs {listed}", ("metrics",)))
+    return list(dict.fromkeys(problems))

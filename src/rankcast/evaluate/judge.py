@@ -1,15 +1,16 @@
-"""Slates held against labels: the value of every metric for every target of a shard."""
+"""Slates held against labels: what metrics need to know of every target of a shard."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rankcast.evaluate.catalogue import Catalogue
+from rankcast.evaluate.impressed import Impressed
+from rankcast.evaluate.judged import Judged, Rows
 from rankcast.evaluate.labels import Labels
-from rankcast.evaluate.metric import Judged, Metric, RequestMetric
-from rankcast.tables.logs import Floats, Ints
+from rankcast.tables.logs import Bools, Ints
 from rankcast.tables.ragged import repeats, spans
 
 
@@ -22,36 +23,63 @@ class Slates:
     item: Ints
     rank: Ints
 
+    def once(self) -> Rows:
+        """The rows without those that repeat an item of their list: it counts at its best rank."""
+        size = int(self.item.max(initial=0)) + 1
+        twice = repeats(self.target * size + self.item)
+        if not len(twice):
+            return Rows(self.target, self.item, self.rank)
+        return Rows(*(np.delete(part, twice) for part in (self.target, self.item, self.rank)))
 
-def judge(slates: Slates, targets: Ints, labels: Labels) -> Judged:
-    """Find the labelled items in the slates. `targets` (n) are request codes."""
-    grade = labels.grades_of(targets, slates.target, slates.item)
-    hit = np.flatnonzero(~np.isnan(grade))
-    size = int(slates.item.max(initial=0)) + 1
-    # An item is found once, however often a list shows it.
-    hit = np.delete(hit, repeats(slates.target[hit] * size + slates.item[hit]))
+
+@dataclass(frozen=True)
+class Scene:
+    """What metrics see beside slates and labels; `user` and `until`, where the label window ends, are by request code.
+
+    `impressed` and `catalogue` are None where no metric asks for them.
+    """
+
+    user: Ints
+    until: Ints
+    impressed: Impressed | None = None
+    catalogue: Catalogue | None = None
+
+
+def judge(slates: Slates, targets: Ints, labels: Labels, scene: Scene | None = None) -> Judged:
+    """Find the labelled and the judged items in the slates. `targets` (n) are request codes."""
+    rows = slates.once()
+    grade = labels.grades_of(targets, rows.target, rows.item)
+    labelled = ~np.isnan(grade)
+    seen = None if scene is None or scene.impressed is None else _seen(scene, scene.impressed, targets, rows)
+    hit = np.flatnonzero(labelled if seen is None else labelled | seen)
     start = labels.start[targets]
     label_target, at = spans(start, labels.start[targets + 1] - start)
     return Judged(
         n=slates.n,
         length=np.bincount(slates.target, minlength=slates.n),
-        hit_target=slates.target[hit],
-        hit_rank=slates.rank[hit],
-        hit_grade=grade[hit],
+        hit_target=rows.target[hit],
+        hit_item=rows.item[hit],
+        hit_rank=rows.rank[hit],
+        hit_grade=np.nan_to_num(grade[hit]),
         label_target=label_target,
         label_grade=labels.grade[at],
+        hit_seen=None if seen is None else seen[hit],
+        judgements=None if scene is None else _judgements(scene, targets, label_target, labels.item[at]),
+        rows=rows,
+        catalogue=None if scene is None else scene.catalogue,
     )
 
 
-def values(judged: Judged, metrics: Sequence[Metric], unlabelled_as_zero: bool) -> Mapping[str, Floats]:
-    """Value per target of every metric that has one; NaN where it is not measurable.
+def _seen(scene: Scene, impressed: Impressed, targets: Ints, rows: Rows) -> Bools:
+    request = targets[rows.target]
+    return impressed.seen(scene.user[request], rows.item, scene.until[request])
 
-    `unlabelled_as_zero`: a label metric that is not measurable for want of labels is 0.
-    """
-    measured = {}
-    for metric in metrics:
-        if isinstance(metric, RequestMetric):
-            column = metric.values(judged)
-            as_zero = unlabelled_as_zero and metric.needs_labels
-            measured[str(metric)] = np.nan_to_num(column, nan=0.0) if as_zero else column
-    return measured
+
+def _judgements(scene: Scene, targets: Ints, label_target: Ints, label_item: Ints) -> Ints | None:
+    """Items that are judged for each target: shown to its user, or labelled."""
+    if scene.impressed is None:
+        return None
+    request = targets[label_target]
+    unseen = ~scene.impressed.seen(scene.user[request], label_item, scene.until[request])
+    shown = scene.impressed.count(scene.user[targets], scene.until[targets])
+    return shown + np.bincount(label_target[unseen], minlength=len(targets))

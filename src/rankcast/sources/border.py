@@ -131,13 +131,13 @@ def _convert(
 def _to_id(series: pl.Series, from_text: bool) -> pl.Series | None:
     plain = _plain(series)
     if plain.dtype == pl.String:
-        return _to_integers(plain) if from_text else plain
+        return integers_of(plain) if from_text else plain
     if plain.dtype.is_integer():
         return plain.cast(pl.Int64, strict=False)
     return plain.cast(pl.Int64) if plain.dtype == pl.Null else None
 
 
-def _to_integers(text: pl.Series) -> pl.Series:
+def integers_of(text: pl.Series) -> pl.Series:
     """csv text as integers if every value is a canonical one of 64 bits, else as it is; an empty text is no id."""
     text = text.set(text == "", None)
     values = text.drop_nulls()
@@ -176,7 +176,7 @@ def _guess(series: pl.Series) -> pl.Series:
     if not len(values):
         return series.cast(pl.Null)
     if values.str.contains(_DIGITS).all():
-        return _to_integers(series)  # too long for 64 bits: text, since numbers would merge
+        return integers_of(series)  # too long for 64 bits: text, since numbers would merge
     if values.str.contains(_FLOAT).all() and not values.str.contains(r"^[+-]?0[0-9]").any():
         return series.cast(pl.Float64)
     if values.str.to_lowercase().is_in(["true", "false"]).all():
@@ -196,22 +196,21 @@ def _nulls(series: pl.Series, source: Source) -> list[Problem]:
 
 def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem]:
     problems = []
-    if c.SCORE in frame.columns and schema.kinds.get(c.SCORE) is Kind.NUMBER:
+    if c.SCORE in frame.columns and schema.kinds.get(c.SCORE) is Kind.NUMBER and frame[c.SCORE].is_nan().any():
         broken = frame.filter(pl.col(c.SCORE).is_nan())
-        if len(broken):
-            problems.append(
-                source.data_problem(
-                    f"{len(broken)} of {len(frame)} scores are NaN, such as {_rows(broken)}; a model that cannot score an item "
-                    "must leave the row out",
-                    c.SCORE,
-                )
+        problems.append(
+            source.data_problem(
+                f"{len(broken)} of {len(frame)} scores are NaN, such as {rows(broken)}; a model that cannot score an item "
+                "must leave the row out",
+                c.SCORE,
             )
+        )
     if c.RANK in frame.columns and schema.kinds.get(c.RANK) is Kind.COUNT:
         broken = frame.filter(pl.col(c.RANK) < 1)
         if len(broken):
             problems.append(
                 source.data_problem(
-                    f"{len(broken)} of {len(frame)} ranks are below 1, such as {_rows(broken)}; ranks count from 1",
+                    f"{len(broken)} of {len(frame)} ranks are below 1, such as {rows(broken)}; ranks count from 1",
                     c.RANK,
                 )
             )
@@ -220,7 +219,7 @@ def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem
         if len(broken):
             problems.append(
                 source.data_problem(
-                    f"{len(broken)} of {len(frame)} intervals close before they open, such as {_rows(broken)}",
+                    f"{len(broken)} of {len(frame)} intervals close before they open, such as {rows(broken)}",
                     c.CLOSE_AT,
                 )
             )
@@ -242,9 +241,7 @@ def _duplicates(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Pro
     broken = frame.filter(frame.select(key).is_duplicated()).select(key).unique(maintain_order=True)
     name = ", ".join(key)
     return [
-        source.data_problem(
-            f"{repeated} rows repeat a ({name}) that is already there, such as {_rows(broken)}", key[-1]
-        )
+        source.data_problem(f"{repeated} rows repeat a ({name}) that is already there, such as {rows(broken)}", key[-1])
     ]
 
 
@@ -273,7 +270,8 @@ def _examples(series: pl.Series) -> str:
     return ", ".join(shown) or "nothing but nulls"
 
 
-def _rows(frame: pl.DataFrame) -> str:
+def rows(frame: pl.DataFrame) -> str:
+    """The first rows of a frame, for a message."""
     return "; ".join(
         ", ".join(f"{name}={clip(str(value), 40)}" for name, value in row.items())
         for row in frame.head(_EXAMPLES).to_dicts()

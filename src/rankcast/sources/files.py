@@ -50,8 +50,8 @@ def read(source: Source) -> tuple[pl.DataFrame, dict[Path, int]]:
     if source.files is None:
         raise DataError(source.problem("expected `path` or `sql`"))
     paths = find(source.files, source)
-    frames = [_read_file(path, shown, source) for path, shown in paths.items()]
-    _check_alike(dict(zip(paths.values(), frames, strict=True)), source)
+    frames = [read_file(path, shown, format_of(path), source) for path, shown in paths.items()]
+    check_alike(dict(zip(paths.values(), frames, strict=True)), source)
     try:
         whole = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed", rechunk=True)
     except pl.exceptions.PolarsError as error:
@@ -59,7 +59,7 @@ def read(source: Source) -> tuple[pl.DataFrame, dict[Path, int]]:
     return whole, {path: len(frame) for path, frame in zip(paths, frames, strict=True)}
 
 
-def _check_alike(frames: Mapping[str, pl.DataFrame], source: Source) -> None:
+def check_alike(frames: Mapping[str, pl.DataFrame], source: Source) -> None:
     """Files of one table have the same columns, and a column does not hold text in one and numbers in another."""
     first_name, first = next(iter(frames.items()))
     problems = []
@@ -81,8 +81,8 @@ def _check_alike(frames: Mapping[str, pl.DataFrame], source: Source) -> None:
         raise DataError(problems)
 
 
-def _read_file(path: Path, shown: str, source: Source) -> pl.DataFrame:
-    kind = format_of(path)
+def read_file(path: Path, shown: str, kind: str | None, source: Source) -> pl.DataFrame:
+    """All rows of a file of a known kind; csv comes as text."""
     try:
         if kind == "parquet":
             return pl.read_parquet(path, glob=False, hive_partitioning=False)

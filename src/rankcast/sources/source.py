@@ -111,6 +111,7 @@ class Source:
     columns: Mapping[str, str] = field(default_factory=dict)
     declared_in: str | None = None
     line: int | None = None
+    given: str | None = None  # what was handed over in Python, instead of files
 
     @property
     def file_sets(self) -> list[FileSet]:
@@ -120,6 +121,8 @@ class Source:
     @property
     def reads(self) -> str:
         """What the data come from, as it is written."""
+        if self.given is not None:
+            return self.given
         if self.files is None:
             return f"sql over {', '.join(self.named)}"
         return ", ".join(self.files.written)

@@ -8,6 +8,8 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from rankcast.stats.student import t_quantile
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -41,7 +43,7 @@ class Estimate:
         """
         if self.value is None or self.error is None:
             return None, None
-        half = 0.0 if self.constant else _t_quantile(confidence, self.clusters - 1) * self.error
+        half = 0.0 if self.constant else t_quantile(0.5 + confidence / 2, self.clusters - 1) * self.error
         return self.value - half, self.value + half
 
     def p(self) -> float | None:
@@ -88,16 +90,16 @@ def clustered_mean(values: Floats, weights: Floats, clusters: Ints) -> Estimate:
         return Estimate(None, None, 0, 0)
     total = float(weights.sum())
     mean = float((weights * values).sum()) / total
-    groups, member = np.unique(clusters, return_inverse=True)
-    count = len(groups)
+    count, sums = _sums(clusters, weights * (values - mean))
     if count < 2:
         return Estimate(mean, None, n, count)
-    sums = np.bincount(member, weights * (values - mean), count)
     variance = count / (count - 1) * float((sums**2).sum()) / total**2
     return Estimate(mean, sqrt(variance), n, count)
 
 
-def _t_quantile(confidence: float, freedom: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.5 + confidence / 2))
+def _sums(clusters: Ints, values: Floats) -> tuple[int, Floats]:
+    """The number of clusters, and each one's sum."""
+    if (clusters[1:] > clusters[:-1]).all():  # each its own, as where nobody says who asked
+        return len(values), values
+    groups, member = np.unique(clusters, return_inverse=True)
+    return len(groups), np.bincount(member, values, len(groups)).astype(np.float64)

@@ -91,6 +91,15 @@ SCORES = Schema(
     either=((c.REQUEST_ID, c.USER_ID), (c.SCORE, c.RANK)),
     extras=False,
 )
+SLATES = Schema(
+    "slates",
+    {c.REQUEST_ID: Kind.ID, c.ITEM_ID: Kind.ID},
+    optional={c.SCORE: Kind.NUMBER, c.RANK: Kind.COUNT},
+    either=((c.SCORE, c.RANK),),
+    extras=False,
+)
+LABELS = Schema("labels", {c.REQUEST_ID: Kind.ID, c.ITEM_ID: Kind.ID, c.GRADE: Kind.NUMBER})
+HISTORY = Schema("history", {c.USER_ID: Kind.ID, c.ITEM_ID: Kind.ID}, extras=False)
 SCHEMAS: Mapping[str, Schema] = {
     schema.table: schema for schema in (REQUESTS, ITEMS, USERS, AVAILABILITY, IMPRESSIONS, EVENTS)
 }

@@ -10,9 +10,9 @@ import numpy as np
 from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Filter, column, mapping
-from rankcast.replay.values import group_codes
 from rankcast.tables.logs import Bools, Logs
 from rankcast.tables.ragged import place_in_group
+from rankcast.tables.valuesets import group_codes
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Filter, column
-from rankcast.replay.values import comparable
 from rankcast.tables.logs import Bools, Logs
 from rankcast.tables.ragged import spans
+from rankcast.tables.valuesets import comparable
 
 
 @dataclass(frozen=True)

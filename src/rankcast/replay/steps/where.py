@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from rankcast.replay.expression import Expression
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Filter
+from rankcast.tables.expression import Expression
 from rankcast.tables.logs import Bools, Logs
 
 

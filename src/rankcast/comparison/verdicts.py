@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from rankcast.compare.estimates import Contrast, Estimator
-from rankcast.compare.table import Family, MetricColumn, Terms, ValuesTable
+from rankcast.comparison.estimates import Contrast, Estimator
+from rankcast.comparison.table import Family, MetricColumn, Terms, ValuesTable
 from rankcast.records import ComparisonRow, Finding, MetricRow, VariantDecision, Verdict
 from rankcast.stats.adjust import benjamini_hochberg, holm, unadjusted
 from rankcast.text import p_value, relative_interval, signed, signed_share
@@ -102,7 +102,7 @@ def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: 
     estimate = estimator.value(metric, part, variant)
     low, high = estimate.interval(terms.confidence)
     if metric.values is None and low is not None and high is not None:
-        low, high = max(low, 0.0), min(high, 1.0)  # a share
+        low, high = max(low, metric.bounds[0]), min(high, metric.bounds[1])
     return MetricRow(
         variant=variant,
         metric=metric.name,

@@ -7,22 +7,24 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.evaluate.metric import Judged, Norm, RequestMetric, choice, level, ratio, within
+from rankcast.evaluate.judged import Judged
+from rankcast.evaluate.kernels import Norm, ratio, within
+from rankcast.evaluate.metric import RequestMetric, choice, level
 from rankcast.tables.logs import Floats
 from rankcast.tables.ragged import place_in_group, sum_by
 
 
 @dataclass(frozen=True)
 class AveragePrecision(RequestMetric):
-    """ap@k = sum over relevant ranks i <= k of precision@i, over R (the reference program's map_cut).
+    """ap@k = sum over relevant ranks i <= k of precision@i, over R. Its mean is known as map.
 
-    `norm=cut` divides by min(R, k) instead. 0 to 1, higher is better; 0 for an empty list; not measurable for a
-    request without a relevant label. Its mean is known as map. Voorhees and Harman (2005).
+    `norm=cut` divides by min(R, k) instead. `level=2` sets the least grade that is relevant.
     """
 
     level: float = level()
     norm: Norm = choice("all", Norm)
     name: ClassVar[str] = "ap"
+    source: ClassVar[str] = "Voorhees and Harman (2005); map_cut_k of trec_eval"
 
     def values(self, judged: Judged) -> Floats:
         counted = judged.relevant(self.level) & within(judged.hit_rank, self.k)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
 
 import numpy as np
 
-from rankcast.compare.table import MetricColumn, Part, Shown, ValuesTable, measurable
-from rankcast.stats.bootstrap import Bools, presence_replicates, standard_error
+from rankcast.comparison.table import MetricColumn, Part, ValuesTable, measurable
+from rankcast.stats.bootstrap import standard_error, user_replicates
 from rankcast.stats.clustered import Estimate, clustered_mean
-from rankcast.tables.logs import Floats, Ints
+from rankcast.tables.logs import Floats
 
 TIE = 1e-12
-_ALWAYS = 25  # an item shown to so many users is absent from a resample with probability e^-25
 
 
 @dataclass(frozen=True)
@@ -62,53 +62,26 @@ class Estimator:
     def _per_variant(self, metric: MetricColumn, part: int, variants: tuple[str, ...]) -> Estimate:
         mask = self.table.parts[part].mask
         n, users = int(mask.sum()), len(np.unique(self.table.user[mask]))
-        size = int((metric.catalogue or {})[part].sum())
-        if not size or not n:
+        pooled = metric.pooled or {}
+        numbers = [float(pooled[name].values(part, np.ones((users, 1)))[0]) for name in variants] if n else [np.nan]
+        if np.isnan(numbers).any():
             return Estimate(None, None, n, users)
-        shares = [_distinct(self._rows(metric, part, name).item) / size for name in variants]
-        value = shares[0] - shares[1] if len(shares) == 2 else shares[0]
+        value = numbers[0] - numbers[1] if len(numbers) == 2 else numbers[0]
         if users < 2:
             return Estimate(value, None, n, users)
-        replicates = [self._resampled(metric, part, name) / size for name in variants]
+        replicates = [self._resampled(metric, part, name, users) for name in variants]
         spread = replicates[0] - replicates[1] if len(replicates) == 2 else replicates[0]
-        return Estimate(value, standard_error(spread), n, users)
+        error = standard_error(spread)
+        return Estimate(value, None if isnan(error) else error, n, users)
 
-    def _rows(self, metric: MetricColumn, part: int, variant: str) -> Shown:
-        shown = (metric.shown or {})[variant]
-        kept = self.table.parts[part].mask[shown.target] & (metric.catalogue or {})[part][shown.item]
-        return Shown(shown.target[kept], shown.item[kept])
-
-    def _resampled(self, metric: MetricColumn, part: int, variant: str) -> Floats:
+    def _resampled(self, metric: MetricColumn, part: int, variant: str, users: int) -> Floats:
         key = (metric.name, part, variant)
         if key not in self._replicates:
-            users, member = np.unique(self.table.user[self.table.parts[part].mask], return_inverse=True)
-            code = np.full(self.table.n, -1, dtype=np.int64)
-            code[self.table.parts[part].mask] = member
-            rows = self._rows(metric, part, variant)
-            count = _item_counter(code[rows.target], rows.item)
             # The same generator for every variant: the same users are drawn, so differences are paired.
             generator = np.random.default_rng(_entropy(self.seed, metric.name, self.table.parts[part]))
-            self._replicates[key] = presence_replicates(count, len(users), generator)
+            statistic = partial((metric.pooled or {})[variant].values, part)
+            self._replicates[key] = user_replicates(statistic, users, generator)
         return self._replicates[key]
-
-
-def _item_counter(user: Ints, item: Ints) -> partial[float]:
-    """A function of who is present: how many items they were shown. Each (item, user) counts once."""
-    users = int(user.max(initial=0)) + 1
-    pairs = np.unique(item * users + user)
-    _, sizes = np.unique(pairs // users, return_counts=True)
-    rare = sizes < _ALWAYS
-    starts = np.cumsum(sizes[rare]) - sizes[rare]
-    return partial(_count_items, (pairs % users)[np.repeat(rare, sizes)], starts, int((~rare).sum()))
-
-
-def _count_items(users: Ints, starts: Ints, always: int, present: Bools) -> float:
-    seen = int(np.logical_or.reduceat(present[users], starts).sum()) if len(starts) else 0
-    return float(always + seen)
-
-
-def _distinct(items: Ints) -> int:
-    return len(np.unique(items))
 
 
 def _entropy(seed: int, metric: str, part: Part) -> int:

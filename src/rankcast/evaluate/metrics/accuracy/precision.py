@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.evaluate.metric import Judged, RequestMetric, level, ratio
+from rankcast.evaluate.judged import Judged
+from rankcast.evaluate.kernels import ratio
+from rankcast.evaluate.metric import RequestMetric, level
 from rankcast.tables.logs import Floats
 
 
@@ -15,11 +17,13 @@ from rankcast.tables.logs import Floats
 class Precision(RequestMetric):
     """precision@k = relevant items within rank k / k. A list shorter than k is still divided by k; without k, by its length.
 
-    0 to 1, higher is better; `level=2` sets the least grade that is relevant. An empty list scores 0.
+    `level=2` sets the least grade that is relevant.
     """
 
     level: float = level()
     name: ClassVar[str] = "precision"
+    of_empty_truth: ClassVar[float | None] = 0.0
+    source: ClassVar[str] = "Cleverdon and Keen (1966); P_k of trec_eval"
 
     def values(self, judged: Judged) -> Floats:
         hits = judged.relevant_hits(self.level, self.k)

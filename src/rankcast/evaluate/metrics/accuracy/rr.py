@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rankcast.evaluate.metric import Judged, RequestMetric, level, within
+from rankcast.evaluate.judged import Judged
+from rankcast.evaluate.kernels import within
+from rankcast.evaluate.metric import RequestMetric, level
 from rankcast.tables.logs import Floats
 from rankcast.tables.ragged import place_in_group, sum_by
 
@@ -14,11 +16,13 @@ from rankcast.tables.ragged import place_in_group, sum_by
 class ReciprocalRank(RequestMetric):
     """rr@k = 1 / rank of the first relevant item within rank k, else 0. Its mean is known as mrr.
 
-    0 to 1, higher is better; `level=2` sets the least grade that is relevant. An empty list scores 0.
+    `level=2` sets the least grade that is relevant.
     """
 
     level: float = level()
     name: ClassVar[str] = "rr"
+    of_empty_truth: ClassVar[float | None] = 0.0
+    source: ClassVar[str] = "Voorhees (1999); recip_rank of trec_eval"
 
     def values(self, judged: Judged) -> Floats:
         counted = judged.relevant(self.level) & within(judged.hit_rank, self.k)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.evaluate.metric import Judged, RequestMetric, level
+from rankcast.evaluate.judged import Judged
+from rankcast.evaluate.metric import RequestMetric, level
 from rankcast.tables.logs import Floats
 
 
@@ -15,11 +16,13 @@ from rankcast.tables.logs import Floats
 class Hit(RequestMetric):
     """hit@k = 1 if a relevant item stands within rank k, else 0. Its mean is the hit rate.
 
-    0 or 1, higher is better; `level=2` sets the least grade that is relevant. An empty list scores 0.
+    `level=2` sets the least grade that is relevant.
     """
 
     level: float = level()
     name: ClassVar[str] = "hit"
+    of_empty_truth: ClassVar[float | None] = 0.0
+    source: ClassVar[str] = "Deshpande and Karypis (2004); success_k of trec_eval"
 
     def values(self, judged: Judged) -> Floats:
         return (judged.relevant_hits(self.level, self.k) > 0).astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -22,24 +22,23 @@ class Part:
     mask: Bools
 
 
-@dataclass(frozen=True)
-class Shown:
-    """For a metric per variant: the (target, item) rows within its cut-off."""
+class Pooled(Protocol):
+    """A number of one variant that is no mean over requests, from what was shown to many users together."""
 
-    target: Ints
-    item: Ints
+    def values(self, part: int, weights: Floats) -> Floats:
+        """The number over a part under B weightings (U, B) of the part's users, in order of their codes (B)."""
 
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """One metric: its values per variant and target, or the rows it counts; its direction and its role."""
+    """One metric: its values per variant and target, or how to get its one value per variant; its direction and its role."""
 
     name: str
     family: Family
     higher_is_better: bool
     values: Mapping[str, Floats] | None
-    shown: Mapping[str, Shown] | None = None
-    catalogue: Mapping[int, Bools] | None = None  # number of the part -> which items could have been shown
+    pooled: Mapping[str, Pooled] | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,301 @@
+"""Long tables of lists held against labels: find the labelled rows, and the rows that repeat an item.
+
+The cost is a handful of array operations a row, whatever the number of labels: every row is hashed into a small table that
+stays in cache, only what hits something there is looked at, and every hit is then compared exactly. Nothing is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rankcast.tables.keys import KeyIndex
+from rankcast.tables.logs import Bools, Floats, Ints
+from rankcast.tables.ragged import spans
+
+Ties = Literal["item_id", "reverse_item_id", "given"]
+Comparable = Callable[[Ints], Ints]
+"""Numbers for some rows that are ordered as the rows' item ids are."""
+
+BLOCK = 1 << 16  # rows at a time: what is looked up for them fits the cache, and 16 bits number them
+_ROOM = 4  # slots of a table for each row
+_SHORT = 512  # lists up to this length are sorted faster than they are hashed
+_ODD = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64
+)  # odd multipliers, far from any pattern of ids
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labels of n requests: the key of each `owner`, and its labels `start[r]` .. `start[r + 1]`, best first."""
+
+    owners: KeyIndex
+    start: Ints
+    item: Ints
+    grade: Floats
+
+    def labels_of(self, requests: Ints) -> tuple[Ints, Ints]:
+        """(number of the request in the list, position of the label) for every label of some requests."""
+        start = self.start[requests]
+        return spans(start, self.start[requests + 1] - start)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of whole lists: keys of `owner` and `item`, and `value` (greater is better). A list's rows stand together."""
+
+    owner: Ints
+    item: Ints
+    value: Floats | Ints
+
+    def starts(self) -> Ints:
+        """Where each list starts; one more entry closes the last."""
+        fresh = np.flatnonzero(self.owner[1:] != self.owner[:-1]) + 1
+        return np.concatenate(([0], fresh, [len(self.owner)])) if len(self.owner) else np.zeros(1, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What was found in the n lists of a batch: `start` (n + 1) and `request` (n, -1: no labels) of each; `item` best first.
+
+    Hits by list and rank: `hit_list`, `hit_rank` (from 1) and `hit_label`, a position among the labels. `repeated`: rows, in
+    the batch as it came, whose item their list has already. `tied`: rows whose value equals another's in their list.
+    `order`: where each row stood in the batch as it came, None where it came best first.
+    """
+
+    start: Ints
+    request: Ints
+    item: Ints
+    hit_list: Ints
+    hit_rank: Ints
+    hit_label: Ints
+    repeated: Ints
+    tied: int
+    order: Ints | None
+
+
+def match(batch: Batch, truth: Truth, ties: Ties, comparable: Comparable) -> Matched:
+    """Order each list best first, then find its labelled rows."""
+    start = batch.starts()
+    request = truth.owners.find(batch.owner[start[:-1]])
+    wanted = _Wanted.of(truth, request)
+    tables = _Tables()
+    rows: list[Ints] = []
+    labels: list[Ints] = []
+    repeated: list[Ints] = []
+    orders: list[Ints] = []
+    tied, item = 0, batch.item
+    for first, last in _blocks(start):
+        low, high = int(start[first]), int(start[last])
+        bounds = start[first : last + 1] - low
+        order, ties_here = ordered(
+            batch.value[low:high],
+            bounds,
+            ties,
+            lambda some, low=low: comparable(some + low),  # type: ignore[misc]
+        )
+        tied += ties_here
+        orders.append(np.arange(low, high) if order is None else order + low)
+        if order is not None:
+            item = item.copy() if item is batch.item else item
+            item[low:high] = batch.item[orders[-1]]
+        block = _Block(batch.owner[low:high], item[low:high], bounds, tables)
+        found, at = block.labelled(wanted, first, last)
+        rows.append(found + low)
+        labels.append(at)
+        twice = block.repeated()
+        if len(twice):
+            repeated.append(orders[-1][twice])
+    row = _joined(rows)
+    of = np.searchsorted(start, row, side="right") - 1
+    return Matched(
+        start=start,
+        request=request,
+        item=item,
+        hit_list=of,
+        hit_rank=row - start[of] + 1,
+        hit_label=wanted.label[_joined(labels)],
+        repeated=_joined(repeated),
+        tied=tied,
+        order=None if item is batch.item else _joined(orders),
+    )
+
+
+def ordered(value: Floats | Ints, bounds: Ints, ties: Ties, comparable: Comparable) -> tuple[Ints | None, int]:
+    """The order that puts each list (bounds[l] .. bounds[l + 1]) best first, None where it is so already; and the tied rows.
+
+    >>> ordered(np.array([1.0, 2.0, 2.0]), np.array([0, 3]), "item_id", lambda rows: np.array([5, 9, 7])[rows])
+    (array([2, 1, 0]), 2)
+    """
+    inner = bounds[1:-1] - 1  # the last row of a list and the first of the next are no neighbours
+    order: Ints | None = None
+    not_falling = value[1:] >= value[:-1]
+    not_falling[inner] = False
+    if not not_falling.any():
+        return None, 0
+    rising = value[1:] > value[:-1]
+    rising[inner] = False
+    if rising.any():
+        member = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+        # Numbers of 16 bits are sorted by radix; blocks are cut so that they suffice for all but absurd lists.
+        member = member.astype(np.uint16) if len(bounds) <= 1 << 16 else member
+        order = np.argsort(-value, kind="stable" if ties == "given" else "quicksort")
+        order = order[np.argsort(member[order], kind="stable")]
+        value = value[order]
+    equal = value[1:] == value[:-1]
+    equal[inner] = False
+    pairs = np.flatnonzero(equal)
+    if not len(pairs):
+        return order, 0
+    tied = np.zeros(len(value), dtype=bool)
+    tied[:-1] = equal
+    tied[1:] |= equal
+    rows = np.flatnonzero(tied)
+    if ties != "given":
+        place = rows if order is None else order[rows]
+        code = comparable(place) if ties == "item_id" else -comparable(place)
+        group = np.cumsum(np.concatenate(([True], ~equal[rows[1:] - 1] | (np.diff(rows) > 1))))
+        proper = np.lexsort((code, group))
+        if (proper[1:] < proper[:-1]).any():
+            order = np.arange(len(value)) if order is None else order
+            order[rows] = place[proper]
+    return order, len(rows)
+
+
+def _blocks(start: Ints) -> Iterator[tuple[int, int]]:
+    """Lists first..last - 1 of blocks with about BLOCK rows."""
+    first, lists = 0, len(start) - 1
+    while first < lists:
+        last = int(np.searchsorted(start, start[first] + BLOCK, side="right")) - 1
+        last = max(last, first + 1)
+        yield first, last
+        first = last
+
+
+class _Tables:
+    """Scratch tables, made once and used for every block."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], np.ndarray] = {}
+
+    def get(self, name: str, bits: int, dtype: npt.DTypeLike) -> np.ndarray:
+        """A table of 2^bits entries; zeroes when it is new."""
+        key = (f"{name} {dtype}", bits)
+        if key not in self._kept:
+            self._kept[key] = np.zeros(1 << bits, dtype=dtype)
+        return self._kept[key]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The labels of all lists of a batch, by list: whose they are, their item, their position in the truth, their hash.
+
+    Labels of list l are `start[l]` .. `start[l + 1]`.
+    """
+
+    start: Ints
+    list: Ints
+    owner: Ints
+    item: Ints
+    label: Ints
+    mixed: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, truth: Truth, request: Ints) -> _Wanted:
+        lists = np.flatnonzero(request >= 0)
+        member, label = truth.labels_of(request[lists])
+        count = np.zeros(len(request) + 1, dtype=np.int64)
+        count[lists + 1] = truth.start[request[lists] + 1] - truth.start[request[lists]]
+        owner, item = truth.owners.keys[request[lists]][member], truth.item[label]
+        return cls(np.cumsum(count), lists[member], owner, item, label, _mixed(owner, item))
+
+
+def _mixed(owner: Ints, item: Ints) -> npt.NDArray[np.uint64]:
+    """A hash of (owner, item), whose high bits are the good ones."""
+    mixed: npt.NDArray[np.uint64] = item.view(np.uint64) * _ODD[0]
+    mixed += owner.view(np.uint64) * _ODD[1]
+    return mixed
+
+
+class _Block:
+    """Some lists, each row with a slot that its owner and item share with few others."""
+
+    def __init__(self, owner: Ints, item: Ints, bounds: Ints, tables: _Tables) -> None:
+        self.owner, self.item, self.bounds, self.tables = owner, item, bounds, tables
+        self.bits = max(8, int(_ROOM * len(owner) - 1).bit_length())
+        self.slot = self._slots(_mixed(owner, item))
+
+    def _slots(self, mixed: npt.NDArray[np.uint64]) -> Ints:
+        slots: Ints = (mixed >> np.uint64(64 - self.bits)).view(np.int64)
+        return slots
+
+    def labelled(self, wanted: _Wanted, first: int, last: int) -> tuple[Ints, Ints]:
+        """(row, position among the wanted) of the labelled rows, by row; the block's lists are first .. last - 1 of the batch."""
+        low, high = int(wanted.start[first]), int(wanted.start[last])
+        item = wanted.item[low:high]
+        slot = self._slots(wanted.mixed[low:high])
+        number = np.arange(1, high - low + 1, dtype=np.uint16 if high - low < 1 << 16 else np.uint32)
+        table = self.tables.get("label", self.bits, number.dtype)
+        table[slot] = number
+        found = table.take(self.slot)
+        near = np.flatnonzero(found != 0)
+        which = found[near].astype(np.int64) - 1
+        exact = (self.item[near] == item[which]) & (self.owner[near] == wanted.owner[low + which])
+        row, at = near[exact], which[exact]
+        crowded = np.flatnonzero(table[slot] != number)  # labels that share a slot with a later one look for themselves
+        table[slot] = 0
+        if len(crowded):
+            of = wanted.list[low + crowded] - first
+            asker, place = spans(self.bounds[of], self.bounds[of + 1] - self.bounds[of])
+            same = self.item[place] == item[crowded[asker]]
+            row, at = np.concatenate((row, place[same])), np.concatenate((at, crowded[asker[same]]))
+            order = np.argsort(row, kind="stable")
+            row, at = row[order], at[order]
+        return row, low + at
+
+    def repeated(self) -> Ints:
+        """Rows whose item stands in their list already.
+
+        Of the rows that share a slot the last one wins it; the others are compared with it, then contend without it, until
+        none is left: so every two rows of a slot are compared.
+        """
+        if self._even_and_distinct():
+            return np.zeros(0, dtype=np.int64)
+        number = np.arange(len(self.slot), dtype=np.uint16 if len(self.slot) <= 1 << 16 else np.uint32)
+        table = self.tables.get("row", self.bits, number.dtype)
+        table[self.slot] = number
+        winner = table.take(self.slot)
+        lost = np.flatnonzero(winner != number)
+        while len(lost):
+            if self._same(lost, winner[lost]).any():
+                return self._all_repeated()
+            slot = self.slot[lost]
+            table[slot] = number[lost]
+            winner[lost] = table[slot]
+            lost = lost[winner[lost] != number[lost]]
+        return lost
+
+    def _even_and_distinct(self) -> bool:
+        """Whether lists of one length, which NumPy sorts fastest, hold no item twice."""
+        length = int(self.bounds[1])
+        if length > _SHORT or (np.diff(self.bounds) != length).any():
+            return False
+        rows = np.sort(self.item.reshape(-1, length), axis=1)
+        return not (rows[:, 1:] == rows[:, :-1]).any()
+
+    def _same(self, one: np.ndarray, other: np.ndarray) -> Bools:
+        same: Bools = (self.item[one] == self.item[other]) & (self.owner[one] == self.owner[other])
+        return same
+
+    def _all_repeated(self) -> Ints:
+        order = np.lexsort((self.item, self.owner))
+        twice = self._same(order[1:], order[:-1])
+        return np.sort(order[1:][twice])
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

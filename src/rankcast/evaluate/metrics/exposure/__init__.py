@@ -1,0 +1,1 @@
+"""Who gets shown: one value per variant, over all lists."""

@@ -1,0 +1,40 @@
+"""Concentration of exposure on suppliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rankcast.evaluate.exposure import Exposure, gini
+from rankcast.evaluate.metric import CATALOGUE, VariantMetric, column
+from rankcast.tables.logs import Floats
+
+
+@dataclass(frozen=True)
+class ExposureGini(VariantMetric):
+    """exposure_gini(by=item.company_id)@k = Gini coefficient of how many places within rank k each group of items gets.
+
+    Groups are the values of a column of items; a group counts when one of its items is available (see `coverage`), even if it
+    is never shown. Items without a group do not count.
+    """
+
+    by: str = column()
+    name: ClassVar[str] = "exposure_gini"
+    higher_is_better: ClassVar[bool] = False
+    source: ClassVar[str] = "Gini (1912); Singh and Joachims (2018) for exposure of groups"
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({CATALOGUE, self.by})
+
+    def result(self, exposure: Exposure) -> Floats:
+        catalogue = exposure.known()
+        groups = catalogue.groups(self.by)
+        members = np.unique(groups[catalogue.available & (groups >= 0)])
+        code, times = exposure.of_available(catalogue)
+        grouped = groups[code] >= 0
+        place = np.searchsorted(members, groups[code[grouped]])
+        total = np.zeros((len(members), times.shape[1]))
+        np.add.at(total, place, times[grouped])
+        return gini(total, 0)

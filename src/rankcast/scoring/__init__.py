@@ -1,0 +1,1 @@
+"""`rankcast score`: any slates against any labels, without a study."""

@@ -1,0 +1,68 @@
+"""Ids become 64-bit keys: integers as they are, text by a hash whose collisions are found, never trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from rankcast.errors import DataError, RankcastError
+from rankcast.sources import border
+from rankcast.sources.rankings import Table
+from rankcast.tables.logs import Ints
+
+
+class CollisionError(RankcastError):
+    """Two texts have one key: another seed will tell them apart."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """How one kind of id becomes keys. `bits` is how many of a text's hash count: all of them, but for tests."""
+
+    text: bool
+    seed: int = 0
+    bits: int = 64
+
+    def of(self, ids: pl.Series) -> Ints:
+        """The key of each id."""
+        if not self.text:
+            return ids.to_numpy()
+        hashed = ids.hash(self.seed).to_numpy()
+        return (hashed >> np.uint64(64 - self.bits)).view(np.int64)
+
+    def check_distinct(self, ids: pl.Series, keys: Ints) -> None:
+        """CollisionError where distinct ids have one key."""
+        if self.text and len(np.unique(keys)) < len(ids):
+            raise CollisionError("two ids have the same hash")
+
+    def check_same(self, one: pl.Series, other: pl.Series) -> None:
+        """CollisionError where ids that were taken as the same by their keys are not."""
+        if self.text and not (one == other).all():
+            raise CollisionError("two ids have the same hash")
+
+
+def alike(slates: tuple[Table, pl.Series], labels: tuple[Table, pl.Series]) -> tuple[pl.Series, pl.Series]:
+    """Ids of both in one type: a text file does not say whether its ids are integers. DataError where they cannot meet."""
+    (slate_table, slate_ids), (label_table, label_ids) = slates, labels
+    if slate_ids.dtype == label_ids.dtype or not len(slate_ids) or not len(label_ids):
+        return slate_ids, label_ids.cast(slate_ids.dtype) if not len(label_ids) else label_ids
+    if label_table.from_text:
+        label_ids = _as(label_ids, slate_ids.dtype)
+    if slate_ids.dtype != label_ids.dtype and slate_table.from_text:
+        slate_ids = _as(slate_ids, label_ids.dtype)
+    if slate_ids.dtype != label_ids.dtype:
+        raise DataError(
+            label_table.source.data_problem(
+                f"ids are {border.type_name(label_ids.dtype)}, but {border.type_name(slate_ids.dtype)} in "
+                f"{slate_table.source.reads}; make them one type",
+                label_ids.name,
+            )
+        )
+    return slate_ids, label_ids
+
+
+def _as(ids: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Text as integers where every one is a canonical integer, integers as text."""
+    return ids.cast(pl.String) if dtype == pl.String else border.integers_of(ids)
