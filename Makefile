@@ -15,7 +15,7 @@ help:
 demo: $(VENV)/run.stamp
 	$(BIN)/rankcast demo demo
 
-test: $(VENV)/dev.stamp lint docs
+test: $(VENV)/dev.stamp $(VENV)/rectools.stamp lint docs
 	$(BIN)/python -m pytest -n auto
 
 fast: $(VENV)/dev.stamp
@@ -37,6 +37,7 @@ schema: $(VENV)/run.stamp
 lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.lock
+	uv pip compile requirements/rectools.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/rectools.lock
 
 clean:
 	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -53,4 +54,10 @@ $(VENV)/run.stamp: $(VENV)/python.stamp requirements/run.lock pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# RecTools needs another NumPy than Rankcast, so this peer has an environment of its own.
+$(VENV)/rectools.stamp: $(VENV)/python.stamp requirements/rectools.lock
+	$(PYTHON) -m venv $(VENV)/rectools
+	$(VENV)/rectools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/rectools.lock
 	@touch $@

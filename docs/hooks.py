@@ -8,12 +8,14 @@ from typing import Any
 from rankcast import plugins
 from rankcast.config.service import Service
 from rankcast.config.study import Study
+from rankcast.evaluate.page import Page, all_pages
 
 GROUPS = {
     "metrics": (
         plugins.METRICS,
         "Metrics",
-        "A metric is a value: `name(parameter=...)@k`. Without `@k` the whole list counts.",
+        "A metric is a value: `name(parameter=...)@k`. Its string parses to it and prints back. Without `@k` the whole list counts; "
+        "what it gives for an empty list, or without a relevant label, stands in each table.",
     ),
     "steps": (
         plugins.STEPS,
@@ -33,15 +35,18 @@ def reference(group: str) -> str:
     """The page of everything that is registered in a group."""
     name, title, intro = GROUPS[group]
     parts = [f"# {title}", "", intro, ""]
+    if group == "metrics":
+        return "\n".join([*parts, *(line for page in all_pages() for line in _metric(page))])
     for entry in plugins.names(name):
         cls = plugins.load(name, entry)
         heading = f"{entry} {cls.name}" if group == "rules" else entry
         parts += [f"## {heading}", "", inspect.getdoc(cls) or "", ""]
-        if group == "metrics":
-            direction = "higher is better" if cls.higher_is_better else "lower is better"
-            kind = "a value per request" if cls.per_request else "a value per variant"
-            parts += [f"*{direction}; {kind}; definition version {cls.version}*", ""]
     return "\n".join(parts)
+
+
+def _metric(page: Page) -> list[str]:
+    facts = [f"| {name} | {fact.replace('|', chr(92) + '|')} |" for name, fact in page.facts]
+    return [f"## {page.name}", "", page.definition, "", page.text, "", "| | |", "| --- | --- |", *facts, ""]
 
 
 def keys() -> str:

@@ -26,16 +26,19 @@ def differences(study: Path, out: Path) -> list[str]:
     found += _rows("fidelity", {"": expected["fidelity"] or {}}, {"": results["fidelity"] or {}}, set())
     metric = ("variant", "metric", "segment")
     per_variant = {"low", "high", "p", "minimum_detectable", "wins", "ties", "losses", "verdict", "p_adjusted"}
-    blurred = any(row["metric"].startswith("coverage") for row in expected["metrics"])
+    blurred = any(_per_variant(row) for row in expected["metrics"])
     for name in ("metrics", "comparisons"):
         for key, row in _keyed(expected[name], *metric).items():
             other = _keyed(results[name], *metric).get(key)
             if other is None:
                 found.append(f"{name} {key}: missing")
                 continue
-            skip = set(per_variant) if row["metric"].startswith("coverage") else set()
+            skip = set(per_variant) if _per_variant(row) else set()
             if blurred and other.get("family") == "exploration":
-                skip |= {"p_adjusted", "verdict"}  # coverage has its p from a bootstrap, which shares the family
+                skip |= {
+                    "p_adjusted",
+                    "verdict",
+                }  # a metric per variant has its p from a bootstrap, which shares the family
             p = row.get("p_adjusted")
             if p is not None and abs(p - (1 - _confidence(study))) < TOLERANCE:
                 skip.add("verdict")
@@ -46,6 +49,10 @@ def differences(study: Path, out: Path) -> list[str]:
     if decided != expected["decision"]:
         found.append(f"decision: expected {expected['decision']}, found {decided}")
     return found
+
+
+def _per_variant(row: Row) -> bool:
+    return oracle.parse(row["metric"]).name in oracle.PER_VARIANT
 
 
 def _confidence(study: Path) -> float:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import glob
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,10 +30,13 @@ IDS = {"request_id", "user_id", "item_id"}
 TIMES = {"timestamp", "open_at", "close_at", "computed_at"}
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 ALIASES = {"nDCG": "ndcg", "P": "precision", "mrr": "rr", "map": "ap", "hit_rate": "hit"}
+DEFAULTS = {"rbp": {"p": "0.8"}}  # that are printed
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 TIE = 1e-12
 NO_VARIANCE = 1e-24
 SEGMENT_USERS = 30
+PER_VARIANT = {"coverage", "gini", "entropy", "exposure_gini", "exposure_share", "personalization"}
+LOWER_IS_BETTER = {"empty", "unjudged", "popularity"}  # of those that have a value per request
 
 
 # --- SQL conditions: true, false or unknown (None); only true keeps a row ---
@@ -56,6 +60,7 @@ def known(test: Callable[..., bool], *operands: Any) -> bool | None:
 
 WHERE: dict[str, Callable[[Row], bool | None]] = {
     "NOT item.is_test": lambda x: negation(x["item.is_test"]),
+    "item.is_test": lambda x: x["item.is_test"],
     "item.wage >= 10": lambda x: known(lambda wage: wage >= 10, x["item.wage"]),
     "item.wage >= 10 OR item.company IS NULL": lambda x: either(
         known(lambda wage: wage >= 10, x["item.wage"]), x["item.company"] is None
@@ -218,7 +223,7 @@ def candidates(world: World, request: Row) -> list[Any]:
     return shown
 
 
-def popularity(world: World, item: Any, request: Row, within: str | None) -> int:
+def times_graded(world: World, item: Any, request: Row, within: str | None) -> int:
     local = request["timestamp"].astimezone(world.zone)
     day = datetime(local.year, local.month, local.day, tzinfo=world.zone).astimezone(UTC)
     since = day - duration(within) if within else LONG_AGO
@@ -241,7 +246,7 @@ def ranked(world: World, name: str, request: Row) -> Slate:
         return [(item, None) for item in world.shown[request["request_id"]]]
     pool = sorted(set(candidates(world, request)))
     if variant["builtin"] == "popular":
-        counts = {item: popularity(world, item, request, variant.get("within")) for item in pool}
+        counts = {item: times_graded(world, item, request, variant.get("within")) for item in pool}
         pool.sort(key=lambda item: -counts[item])
     else:  # recent
         first = {item: min(opens for opens, _ in spans) for item, spans in world.intervals.items()}
@@ -417,42 +422,74 @@ def weights(world: World, requests: list[Row]) -> dict[Any, float]:
 @dataclass(frozen=True)
 class Metric:
     name: str
-    parameter: str | None = None
-    setting: str | None = None
-    k: int | None = None
+    settings: dict[str, str]
+    k: int | None
 
     def __str__(self) -> str:
-        inner = f"({self.parameter}={self.setting})" if self.parameter else ""
-        return f"{self.name}{inner}" + (f"@{self.k}" if self.k else "")
+        inner = ", ".join(f"{parameter}={setting}" for parameter, setting in self.settings.items())
+        return self.name + (f"({inner})" if inner else "") + (f"@{self.k}" if self.k else "")
 
 
 def parse(text: str) -> Metric:
-    found = re.fullmatch(r"(\w+)(?:\((\w+)=(\w+)\))?(?:@(\d+))?", text)
+    found = re.fullmatch(r"(\w+)(?:\((.+)\))?(?:@(\d+))?", text)
     assert found, text
-    name, parameter, setting, k = found.groups()
-    return Metric(ALIASES.get(name, name), parameter, setting, int(k) if k else None)
+    name, inner, k = found.groups()
+    settings = DEFAULTS.get(name, {}) | dict(re.findall(r'(\w+)=("[^"]*"|[^,]+)', inner or ""))
+    return Metric(ALIASES.get(name, name), settings, int(k) if k else None)
 
 
-def measure(metric: Metric, slate: list[Any], grades: dict[Any, float], zero: bool) -> float | None:
-    """One metric of one slate; `zero` says that a request without relevant items is worth 0, not nothing."""
+@dataclass
+class History:
+    """What users did before the period."""
+
+    events: dict[Any, int]  # by item
+    users: dict[Any, set[Any]]  # by item
+
+
+def history(world: World) -> History:
+    start = instant(world.study["period"]["from"], world.zone)
+    past = History(defaultdict(int), defaultdict(set))
+    for event in world.events:
+        if event["event"] in world.service["labels"]["grades"] and event["timestamp"] < start:
+            past.events[event["item_id"]] += 1
+            past.users[event["item_id"]].add(event["user_id"])
+    return past
+
+
+def impressed(world: World, request: Row) -> set[Any]:
+    """The items that the user was shown, by any request, before the label window of this one ended."""
+    end = request["timestamp"] + duration(world.service["labels"]["horizon"])
+    own = [other for other in world.requests if other["user_id"] == request["user_id"] and other["timestamp"] < end]
+    return {item for other in own for item in world.shown[other["request_id"]]}
+
+
+@dataclass
+class Known:
+    """What is known about a request when its slate is measured."""
+
+    grades: dict[Any, float]
+    shown: set[Any]  # to its user, before the label window ended
+    past: History
+    items: dict[Any, Row]
+    zero: bool  # a request without relevant items is worth 0, not nothing
+
+
+def measure(metric: Metric, slate: list[Any], known: Known) -> float | None:
+    """One metric of one slate."""
     top = slate[: metric.k]
-    if metric.name == "list_length":
-        return float(len(top))
-    if metric.name == "empty":
-        return float(not top)
+    if metric.name in OF_LISTS:
+        return OF_LISTS[metric.name](metric, top, known)
+    grades = known.grades
     if not any(grade > 0 for grade in grades.values()):
         return 0.0  # only reached when such requests are targets, hence when they count as zero
     if metric.name in ("dcg", "ndcg"):
+        ideal = discounted(metric, sorted(grades.values(), reverse=True)[: metric.k])
+        return discounted(metric, [grades.get(item, 0) for item in top]) / (ideal if metric.name == "ndcg" else 1)
+    if metric.name == "err":
+        return reciprocal(float(metric.settings.get("max_grade", 4)), [grades.get(item, 0) for item in top])
 
-        def dcg(order: list[float]) -> float:
-            gains = [2**grade - 1 if metric.setting == "exp" else grade for grade in order]
-            return math.fsum(gain / math.log2(position + 1) for position, gain in enumerate(gains, start=1))
-
-        ideal = dcg(sorted(grades.values(), reverse=True)[: metric.k])
-        return dcg([grades.get(item, 0) for item in top]) / (ideal if metric.name == "ndcg" else 1)
-
-    level = float(metric.setting) if metric.parameter == "level" and metric.setting else None
-    relevant = {item for item, grade in grades.items() if (grade > 0 if level is None else grade >= level)}
+    level = metric.settings.get("level")
+    relevant = {item for item, grade in grades.items() if (grade > 0 if level is None else grade >= float(level))}
     hits = [position for position, item in enumerate(top, start=1) if item in relevant]
     if metric.name == "precision":
         return len(hits) / (metric.k or len(slate) or 1)
@@ -460,24 +497,164 @@ def measure(metric: Metric, slate: list[Any], grades: dict[Any, float], zero: bo
         return float(bool(hits))
     if metric.name == "rr":
         return 1 / hits[0] if hits else 0.0
+    if metric.name == "rbp":
+        p = float(metric.settings["p"])
+        return (1 - p) * math.fsum(p ** (position - 1) for position in hits)
+    if metric.name == "serendipity":
+        events = known.past.events
+        popular = sorted(events, key=lambda item: (-events[item], item))[: metric.k or len(slate)]
+        return sum(item in relevant and item not in popular for item in top) / (metric.k or len(slate) or 1)
     if not relevant:
-        return 0.0 if zero else None
+        return 0.0 if known.zero else None
+
+    most = min(len(relevant), metric.k) if metric.settings.get("norm") == "cut" and metric.k else len(relevant)
     if metric.name == "recall":
-        return len(hits) / len(relevant)
-    assert metric.name == "ap", metric
-    most = min(len(relevant), metric.k) if metric.setting == "cut" and metric.k else len(relevant)
-    return math.fsum(count / position for count, position in enumerate(hits, start=1)) / most
+        return len(hits) / most
+    if metric.name == "ap":
+        return math.fsum(count / position for count, position in enumerate(hits, start=1)) / most
+    if metric.name == "f1":
+        precision, recall = len(hits) / (metric.k or len(slate) or 1), len(hits) / len(relevant)
+        return 2 * precision * recall / (precision + recall) if hits else 0.0
+    if metric.name == "r_precision":
+        return sum(position <= len(relevant) for position in hits) / len(relevant)
+    if metric.name == "bpref":
+        return preferred(top, relevant, (known.shown | grades.keys()) - relevant)
+    assert metric.name == "auc", metric
+    return in_order(top, relevant)
 
 
-def coverage(world: World, k: int | None, slates: dict[Any, list[Any]], requests: list[Row]) -> float | None:
-    """The share of the items that could have been shown to these requests, that were."""
-    if not requests:
+def discounted(metric: Metric, order: list[float]) -> float:
+    gains: dict[str, Callable[[float], float]] = {
+        "linear": lambda grade: grade,
+        "exp": lambda grade: 2**grade - 1,
+        "binary": lambda grade: float(grade > 0),
+    }
+    discounts: dict[str, Callable[[int], float]] = {
+        "log2": lambda rank: math.log2(rank + 1),
+        "log2_from_2": lambda rank: max(1.0, math.log2(rank)),
+        "reciprocal": float,
+        "none": lambda _: 1.0,
+    }
+    gain = gains[metric.settings.get("gain", "linear")]
+    discount = discounts[metric.settings.get("discount", "log2")]
+    return math.fsum(gain(grade) / discount(rank) for rank, grade in enumerate(order, start=1))
+
+
+def reciprocal(most: float, order: list[float]) -> float:
+    """The expected reciprocal rank at which a reader stops, satisfied."""
+    total, reads_on = 0.0, 1.0
+    for rank, grade in enumerate(order, start=1):
+        satisfied = (2**grade - 1) / 2**most
+        total += reads_on * satisfied / rank
+        reads_on *= 1 - satisfied
+    return total
+
+
+def preferred(top: list[Any], relevant: set[Any], refused: set[Any]) -> float:
+    """bpref: how few of the items that are judged and not relevant stand above the relevant ones."""
+    total, least = 0.0, min(len(refused), len(relevant))
+    for position, item in enumerate(top):
+        if item in relevant:
+            above = sum(other in refused for other in top[:position])
+            total += 1 - (min(above, len(relevant)) / least if above else 0)
+    return total / len(relevant)
+
+
+def in_order(top: list[Any], relevant: set[Any]) -> float:
+    """auc: the share of pairs that stand as they should."""
+    others = [item for item in top if item not in relevant]
+    if not others:
+        return len(relevant & set(top)) / len(relevant)
+    pairs = list(product(relevant, others))
+    return sum(one in top and top.index(one) < top.index(other) for one, other in pairs) / len(pairs)
+
+
+def judged(metric: Metric, top: list[Any], known: Known) -> float | None:
+    wanted = metric.name == "judged"
+    size = (metric.k or len(top)) if metric.settings.get("norm") == "cut" else len(top)
+    return sum((item in known.shown) == wanted for item in top) / size if size else None
+
+
+def novelty(_: Metric, top: list[Any], known: Known) -> float | None:
+    everyone = set().union(*known.past.users.values())
+    if not everyone:
         return None
+    users = [len(known.past.users.get(item, ())) for item in top]
+    return math.fsum(math.log2(len(everyone) / max(count, 1)) for count in users) / (len(top) or 1)
+
+
+def popularity(_: Metric, top: list[Any], known: Known) -> float:
+    return sum(known.past.events.get(item, 0) for item in top) / (len(top) or 1)
+
+
+def diversity(metric: Metric, top: list[Any], known: Known) -> float:
+    column = metric.settings["by"].removeprefix("item.")
+    values = [known.items.get(item, {}).get(column) for item in top]
+    pairs = list(combinations(values, 2))
+    return sum(one != other for one, other in pairs) / len(pairs) if pairs else 0.0
+
+
+# What looks at the list only, whatever the labels.
+OF_LISTS: dict[str, Callable[[Metric, list[Any], Known], float | None]] = {
+    "list_length": lambda _, top, __: float(len(top)),
+    "empty": lambda _, top, __: float(not top),
+    "judged": judged,
+    "unjudged": judged,
+    "novelty": novelty,
+    "popularity": popularity,
+    "diversity": diversity,
+}
+
+
+def catalogue(world: World, requests: list[Row]) -> set[Any]:
+    """The items that could have been shown to some of these requests."""
+    if "availability" not in world.service["tables"]:
+        return set(world.items)
     times = [request["timestamp"] for request in requests]
-    pool = {item for item in world.intervals if any(is_open(world, item, time) for time in times)}
-    pool = pool if "availability" in world.service["tables"] else set(world.items)
-    shown = {item for request in requests for item in slates[request["request_id"]][:k]}
-    return len(shown & pool) / len(pool) if pool else None
+    return {item for item in world.intervals if any(is_open(world, item, time) for time in times)}
+
+
+def gini(counts: list[int]) -> float | None:
+    """Half the mean difference between two of the counts, over their mean."""
+    total = sum(counts)
+    apart = sum(abs(one - other) for one, other in product(counts, counts))
+    return apart / (2 * len(counts) * total) if total else None
+
+
+def personalization(lists: list[tuple[Any, set[Any]]]) -> float | None:
+    """From (user, what stands in a list)."""
+    alike = [
+        len(one & other) / math.sqrt(len(one) * len(other))
+        for (user, one), (someone, other) in combinations(lists, 2)
+        if user != someone and one and other
+    ]
+    return 1 - math.fsum(alike) / len(alike) if alike else None
+
+
+def measure_all(metric: Metric, world: World, slates: dict[Any, list[Any]], requests: list[Row]) -> float | None:
+    """One metric of all slates of a variant."""
+    tops = [(request["user_id"], slates[request["request_id"]][: metric.k]) for request in requests]
+    places = [item for _, top in tops for item in top]
+    if metric.name == "personalization":
+        return personalization([(user, set(top)) for user, top in tops])
+    if metric.name == "entropy":
+        shares = [count / len(places) for count in Counter(places).values()]
+        return math.fsum(-share * math.log2(share) for share in shares) if shares else None
+    if metric.name == "exposure_share":
+        where = WHERE[metric.settings["where"].strip('"')]
+        columns = [{f"item.{name}": value for name, value in world.items.get(item, {}).items()} for item in places]
+        return sum(where(defaultdict(lambda: None, row)) is True for row in columns) / len(places) if places else None
+
+    pool = catalogue(world, requests)
+    if metric.name == "coverage":
+        return len(pool.intersection(places)) / len(pool) if pool and requests else None
+    if metric.name == "gini":
+        return gini([places.count(item) for item in pool])
+    assert metric.name == "exposure_gini", metric
+    column = metric.settings["by"].removeprefix("item.")
+    groups = {item: row[column] for item, row in world.items.items()}
+    taken = [groups.get(item) for item in places if item in pool]
+    return gini([taken.count(group) for group in {groups.get(item) for item in pool} - {None}])
 
 
 @dataclass
@@ -485,7 +662,7 @@ class Facts:
     """What every metric is computed from."""
 
     slates: dict[str, dict[Any, list[Any]]]  # by variant and request
-    labels: dict[Any, dict[Any, float]]  # by request
+    known: dict[Any, Known]  # by target request
     weights: dict[Any, float]  # by target request
 
 
@@ -563,10 +740,10 @@ def compared(pairs: list[tuple[float, float, float, Any]], confidence: float) ->
 def verdict(row: Row, compare: Row) -> str | None:
     alpha, smallest = 1 - compare.get("confidence", 0.95), compare.get("smallest_effect")
     name = parse(row["metric"]).name
-    if name == "coverage" or (row["segment"] is not None and row["n_users"] < SEGMENT_USERS):
+    if name in PER_VARIANT or (row["segment"] is not None and row["n_users"] < SEGMENT_USERS):
         return None
     if row["p_adjusted"] is not None and row["p_adjusted"] < alpha:
-        return "better" if (row["difference"] < 0) == (name == "empty") else "worse"
+        return "better" if (row["difference"] < 0) == (name in LOWER_IS_BETTER) else "worse"
     if smallest is not None and row["reference"] and row["low"] is not None:
         text = str(smallest)
         bound = float(text.rstrip("% ")) / (100 if "%" in text else 1)
@@ -614,14 +791,13 @@ def segments(world: World, requests: list[Row]) -> list[tuple[Row | None, list[R
 def judge(world: World, metric: Metric, base: Row, requests: list[Row], facts: Facts) -> tuple[list[Row], list[Row]]:
     """One metric on some targets: a row per variant, and a row per variant held against the baseline."""
     baseline, confidence = world.study["baseline"], world.study.get("compare", {}).get("confidence", 0.95)
-    zero = world.service["targets"]["without_labels"] == "zero"
     rows: list[Row] = []
     versus: list[Row] = []
-    if metric.name == "coverage":
+    if metric.name in PER_VARIANT:
         counts = {"n_requests": len(requests), "n_users": len({request["user_id"] for request in requests})}
-        covered = {name: coverage(world, metric.k, slates, requests) for name, slates in facts.slates.items()}
-        theirs = covered[baseline]
-        for name, ours in covered.items():
+        measured_all = {name: measure_all(metric, world, slates, requests) for name, slates in facts.slates.items()}
+        theirs = measured_all[baseline]
+        for name, ours in measured_all.items():
             rows.append({"variant": name} | base | {"value": ours, "low": None, "high": None} | counts)
             row = compared([], confidence) | {"wins": None, "ties": None, "losses": None} | counts
             if ours is not None and theirs is not None:
@@ -631,14 +807,18 @@ def judge(world: World, metric: Metric, base: Row, requests: list[Row], facts: F
         measured: dict[str, list[float | None]] = {}
         for name, slates in facts.slates.items():
             ids = [request["request_id"] for request in requests]
-            measured[name] = [measure(metric, slates[one], facts.labels[one], zero) for one in ids]
+            measured[name] = [measure(metric, slates[one], facts.known[one]) for one in ids]
         for name, values in measured.items():
+            own: list[tuple[float, float, Any]] = []
             paired: list[tuple[float, float, float, Any]] = []
             for request, ours, theirs in zip(requests, values, measured[baseline], strict=True):
+                weight, user = facts.weights[request["request_id"]], request["user_id"]
+                if ours is not None:
+                    own.append((weight, ours, user))
                 if ours is not None and theirs is not None:
-                    paired.append((facts.weights[request["request_id"]], ours, theirs, request["user_id"]))
-            mean, error, users = estimate([(weight, ours, user) for weight, ours, _, user in paired])
-            counts = {"n_requests": len(paired), "n_users": users}
+                    paired.append((weight, ours, theirs, user))
+            mean, error, users = estimate(own)
+            counts = {"n_requests": len(own), "n_users": users}
             rows.append({"variant": name} | base | {"value": mean} | interval(mean, error, users, confidence) | counts)
             versus.append({"variant": name, "baseline": baseline} | base | compared(paired, confidence))
     return rows, [row for row in versus if row["variant"] != baseline]
@@ -651,7 +831,12 @@ def evaluate(study: Path) -> Row:
     labels = label(world)
     replayed, chosen, ledger = targets(world, labels)
     replays = {name: replay(world, name, replayed) for name in plan["variants"]}
-    facts = Facts({name: slates for name, (slates, _) in replays.items()}, labels, weights(world, chosen))
+    past, zero = history(world), world.service["targets"]["without_labels"] == "zero"
+    known = {
+        request["request_id"]: Known(labels[request["request_id"]], impressed(world, request), past, world.items, zero)
+        for request in chosen
+    }
+    facts = Facts({name: slates for name, (slates, _) in replays.items()}, known, weights(world, chosen))
     faith = fidelity(world, facts.slates[baseline], replayed)
 
     metrics = {role: plan["metrics"].get(role, []) for role in ("guardrails", "also")}

@@ -288,15 +288,16 @@ def test_duration(world: World, text: str) -> None:
 @pytest.mark.parametrize(
     ("metric", "said"),
     [
-        ("gini@10", "not available yet"),
-        ("exposure_gini(by=item.company_id)@20", "not available yet"),
-        ("rbp(p=0.8)@10", "not available yet"),
+        ("exposure_gini@20", "`by` is needed, such as `exposure_gini(by=item.category)`"),
+        ('exposure_share(where="item.x ==")@20', "cannot be parsed"),
+        ("rbp(p=1.8)@10", "expected a number above 0, at most"),
+        ("nowhere_at_all:Thing@10", "cannot import `nowhere_at_all`"),
         ("precisoin@10", "did you mean `precision`?"),
         ("dcg@0", "cut-off from 1 to"),
         ("dcg@x", "expected a metric such as"),
         ("", "expected a metric such as"),
-        ("dcg(gain=foo)@10", "expected linear or exp"),
-        ("dcg(foo=1)@10", "unknown parameter `foo`; known: gain"),
+        ("dcg(gain=foo)@10", "expected linear or exp or binary"),
+        ("dcg(foo=1)@10", "unknown parameter `foo`; known: discount, gain"),
         ("recall(level=nan)@10", "expected a number above 0"),
         ("ndcg_cut_10", "which the study names already"),
     ],
@@ -343,12 +344,12 @@ def test_study_name(world: World, name: str) -> None:
     refused(world.study("study", to=name), "study.yaml:3: study:", "expected a name")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["XX99"], ["gini@10"], [""], ["nope.yaml"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["XX99"], ["ginny@10"], ["diversity@10"], [""], ["nope.yaml"]])
 def test_explain(arguments: list[str]) -> None:
     assert_refused(rankcast("explain", *arguments))
 
 
-@pytest.mark.parametrize("subject", ["RP02", "ndcg@10", "cap", "popular"])
+@pytest.mark.parametrize("subject", ["RP02", "ndcg@10", "gini", "cap", "popular"])
 def test_explain_what_there_is(subject: str) -> None:
     assert rankcast("explain", subject).code == 0
 

@@ -30,8 +30,30 @@ WORDS = {"job": ["cook", "nurse", "driver"], "city": ["x", "y"], "company": ["ac
 METRICS = (
     "dcg@3 ndcg@5 recall@2 precision@3 hit@1 ap@5 rr@10 dcg ndcg precision recall hit ap rr ndcg(gain=exp)@3 "
     "dcg(gain=exp) precision(level=2)@2 recall(level=2)@5 hit(level=3)@5 rr(level=2) ap(level=2)@4 ap(norm=cut)@3 "
-    "list_length list_length@2 empty empty@3"
+    "list_length list_length@2 empty empty@3 dcg(gain=binary) ndcg(gain=binary)@3 dcg(discount=log2_from_2)@4 "
+    "ndcg(discount=reciprocal) ndcg(discount=none)@2 recall(norm=cut) recall(norm=cut)@2 f1 f1@3 f1(level=2)@2 "
+    "rbp rbp@3 rbp(p=0.5) rbp(p=0.95)@4 rbp(level=2)@4 err err@2 err(max_grade=5)@3 auc auc@3 auc(level=2) "
+    "r_precision r_precision@2 r_precision(level=4)"
 )
+ON_HISTORY = "novelty novelty@2 popularity popularity@3 serendipity serendipity@1 serendipity@3 serendipity(level=2)@2"
+ON_IMPRESSIONS = (
+    "bpref bpref@3 bpref(level=2) judged judged@2 judged(norm=cut) judged(norm=cut)@4 "
+    "unjudged unjudged@3 unjudged(norm=cut)@5"
+)
+ON_ITEMS = "diversity(by=item.city) diversity(by=item.company)@3 diversity(by=item.wage)@2 diversity(by=item.is_test)@5"
+PER_VARIANT = ["entropy@2", "entropy", "personalization@2", "personalization"]
+PER_VARIANT_ON_ITEMS = [
+    "coverage@3",
+    "coverage",
+    "gini@2",
+    "gini",
+    "exposure_gini(by=item.company)@2",
+    "exposure_gini(by=item.wage)@3",
+    "exposure_gini(by=item.city)",
+    'exposure_share(where="item.is_test")@2',
+    'exposure_share(where="NOT item.is_test")',
+    'exposure_share(where="item.wage >= 10 OR item.company IS NULL")@3',
+]
 STEPS = ["job", "city", "match", "available", "available", "not_seen", "cap", "where", "where", "score"]
 WHERES = [
     "NOT item.is_test",
@@ -76,8 +98,8 @@ KNOBS: dict[str, list[Any]] = {
     "without_labels": ["exclude", "zero"],
     "average": ["request", "user", "request.keyword"],
     "where": TARGETS,
-    "metrics": [1, 2, 3, 4, 5, 6, 7],
-    "coverage": [False, True],
+    "metrics": [1, 2, 3, 4, 5, 6, 7, 9],
+    "coverage": [0, 1, 2, 4],  # it and other metrics with a value per variant
     "segments": [0, 1, 2, 3],
     "smallest": [None, "1%", "30%", "5 %"],
     "at_least": [0.0, 0.0, 0.0, None, 0.377],
@@ -423,8 +445,10 @@ class _Writer:
             del variants["production"]
         if world.own:
             variants["rival"] |= {"steps": self.steps(rng, 2), "served": self.served + rng.randint(-1, 2) or 1}
-        metrics = rng.sample(METRICS.split(), world.metrics)
-        also = [*metrics[3:], *(rng.sample(["coverage@3", "coverage"], 1) if world.coverage and not self.bare else [])]
+        per_request = [METRICS, ON_HISTORY] + [ON_IMPRESSIONS] * self.logged + [ON_ITEMS] * (not self.bare)
+        metrics = rng.sample(" ".join(per_request).split(), world.metrics)
+        per_variant = PER_VARIANT + ([] if self.bare else PER_VARIANT_ON_ITEMS)
+        also = [*metrics[3:], *rng.sample(per_variant, world.coverage)]
         columns = ["request.keyword", "request.surface"] + ([] if self.bare else ["user.tenure"])
         compare: Row = {"confidence": rng.choice([0.95, 0.95, 0.9, 0.83])}
         if world.smallest:

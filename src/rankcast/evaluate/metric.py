@@ -40,7 +40,7 @@ class Metric:
 
     def __str__(self) -> str:
         shown = [
-            f"{part.name}={_print(getattr(self, part.name))}"
+            f"{part.name}={_print(getattr(self, part.name), part.metadata.get('kind'))}"
             for part in fields(self)
             if part.name != "k" and (getattr(self, part.name) != part.default or part.metadata.get("always"))
         ]
@@ -138,11 +138,12 @@ def condition() -> Any:
     return field(default="", metadata={"kind": "condition", "required": True})
 
 
-def _print(value: Any) -> str:
-    """A parameter as it stands in the metric's string: bare where it can be, else in double quotes."""
+def _print(value: Any, kind: str | None) -> str:
+    """A parameter as it stands in the metric's string: bare where it can be, else in double quotes; conditions always so."""
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() else repr(value)
-    return str(value) if _BARE.match(str(value)) else json.dumps(value, ensure_ascii=False)
+    bare = kind != "condition" and _BARE.match(str(value)) is not None
+    return str(value) if bare else json.dumps(value, ensure_ascii=False)
 
 
 UNBOUNDED = (0.0, inf)

@@ -15,7 +15,7 @@ from rankcast.evaluate.exposure import Shown
 from rankcast.evaluate.judged import Judged, Rows
 from rankcast.evaluate.matching import Batch, Matched, Ties, match
 from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, deepest, values
-from rankcast.scoring.keys import CollisionError
+from rankcast.scoring.keys import check_repeats
 from rankcast.scoring.labels import Labels
 from rankcast.scoring.stream import whole_lists
 from rankcast.sources import border
@@ -109,7 +109,8 @@ def judge_batch(frame: pl.DataFrame, labels: Labels, terms: Terms) -> Piece:
     if (request[1:] <= request[:-1]).any() and len(np.unique(request)) < len(request):
         raise ScatteredError("a list's rows do not stand together")
     _check_texts(frame, found, lists, labels)
-    _check_repeats(frame, found, labels)
+    pairs = frame.select(c.REQUEST_ID, c.ITEM_ID)
+    check_repeats(pairs, len(found.repeated), labels.request_keys, labels.item_keys)
     judged = judged_lists(found, lists, labels, terms)
     return Piece(
         request=request,
@@ -119,7 +120,7 @@ def judge_batch(frame: pl.DataFrame, labels: Labels, terms: Terms) -> Piece:
         rows=len(frame),
         tied=found.tied,
         repeated=len(found.repeated),
-        repeats=frame[found.repeated[:3]].select(c.REQUEST_ID, c.ITEM_ID),
+        repeats=pairs[found.repeated[:3]],
     )
 
 
@@ -211,11 +212,3 @@ def _check_texts(frame: pl.DataFrame, found: Matched, lists: Ints, labels: Label
         row = found.start[found.hit_list] + found.hit_rank - 1
         row = row if found.order is None else found.order[row]
         labels.item_keys.check_same(frame[c.ITEM_ID].gather(row), labels.items.gather(found.hit_label))
-
-
-def _check_repeats(frame: pl.DataFrame, found: Matched, labels: Labels) -> None:
-    """CollisionError where rows that repeat a hash do not repeat a text."""
-    if len(found.repeated) and (labels.item_keys.text or labels.request_keys.text):
-        pairs = frame.select(c.REQUEST_ID, c.ITEM_ID)
-        if len(pairs) - pairs.n_unique() < len(found.repeated):
-            raise CollisionError("two ids have the same hash")

@@ -43,6 +43,12 @@ class Keys:
             raise CollisionError("two ids have the same hash")
 
 
+def check_repeats(pairs: pl.DataFrame, repeated: int, request_keys: Keys, item_keys: Keys) -> None:
+    """CollisionError where so many rows repeat the keys of a (request, item), but not all of them repeat the ids."""
+    if repeated and (request_keys.text or item_keys.text) and len(pairs) - pairs.n_unique() < repeated:
+        raise CollisionError("two ids have the same hash")
+
+
 def alike(slates: tuple[Table, pl.Series], labels: tuple[Table, pl.Series]) -> tuple[pl.Series, pl.Series]:
     """Ids of both in one type: a text file does not say whether its ids are integers. DataError where they cannot meet."""
     (slate_table, slate_ids), (label_table, label_ids) = slates, labels

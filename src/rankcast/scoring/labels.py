@@ -10,7 +10,7 @@ import polars as pl
 from rankcast.errors import DataError, Problem
 from rankcast.evaluate.kernels import is_relevant
 from rankcast.evaluate.matching import Batch, Truth, match
-from rankcast.scoring.keys import Keys
+from rankcast.scoring.keys import Keys, check_repeats
 from rankcast.sources import border
 from rankcast.sources.rankings import Table
 from rankcast.tables import columns as c
@@ -51,8 +51,10 @@ class Labels:
         judged = (frame[c.GRADE] >= 0).to_numpy()
         item, grade, code = frame[c.ITEM_ID].filter(judged), frame[c.GRADE].to_numpy()[judged], code[judged]
         found = match(Batch(code, item_keys.of(item), grade), _NOTHING, "given", _given)
+        pairs = frame.filter(judged).select(c.REQUEST_ID, c.ITEM_ID)
+        check_repeats(pairs, len(found.repeated), request_keys, item_keys)
         if len(found.repeated):
-            raise DataError(_twice(table, frame.filter(judged), found.repeated))
+            raise DataError(_twice(table, pairs[found.repeated[:3]], len(found.repeated)))
         if found.order is not None:
             item, grade = item.gather(found.order), grade[found.order]
         return cls(
@@ -93,8 +95,8 @@ def _given(rows: Ints) -> Ints:
     return rows
 
 
-def _twice(table: Table, frame: pl.DataFrame, rows: Ints) -> Problem:
-    shown = border.rows(frame[rows[:3]].select(c.REQUEST_ID, c.ITEM_ID))
+def _twice(table: Table, examples: pl.DataFrame, repeated: int) -> Problem:
     return table.source.data_problem(
-        f"{len(rows)} rows repeat a ({c.REQUEST_ID}, {c.ITEM_ID}) that is already there, such as {shown}", c.ITEM_ID
+        f"{repeated} rows repeat a ({c.REQUEST_ID}, {c.ITEM_ID}) that is already there, such as {border.rows(examples)}",
+        c.ITEM_ID,
     )

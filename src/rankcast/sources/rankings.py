@@ -159,7 +159,7 @@ def _scanned(paths: Mapping[Path, str], source: Source) -> Table:
         lazy = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
         names = tuple(lazy.collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(source.problem(f"cannot be read as parquet: {files.first_line(error)}")) from error
+        raise DataError(source.data_problem(f"cannot be read as parquet: {files.first_line(error)}")) from error
     return Table(source, names, from_text=False, trec=False, lazy=lazy)
 
 
@@ -186,8 +186,8 @@ def slates_and_labels(slates: Table, labels: Table, columns: Mapping[str, str]) 
         return slates.keyed_by(c.USER_ID), labels.keyed_by(c.USER_ID)
     lacking = [
         table.source.data_problem(
-            f"column `{c.REQUEST_ID}` is missing{nearest(c.REQUEST_ID, table.names)}; map it with --columns "
-            f"{c.REQUEST_ID}=<theirs>"
+            f"column `{c.REQUEST_ID}` is missing{nearest(c.REQUEST_ID, table.names)}"
+            f"{border.separator_hint([*table.names])}; map it with --columns {c.REQUEST_ID}=<theirs>"
         )
         for table in (slates, labels)
         if not table.has(c.REQUEST_ID)

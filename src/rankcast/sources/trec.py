@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import re
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ Form = Literal["run", "qrels"]
 
 _FIELDS = r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+(\S+)(?:\s+(\S+))?"
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(nan|inf|infinity)$", re.IGNORECASE)
+_GZIP = b"\x1f\x8b"
 _LOOK = 1 << 16  # bytes of a file that tell what it is
 
 
@@ -31,12 +32,6 @@ def kind_of(path: Path) -> Kind:
         return "ndjson"
     fields = line.split()
     return "trec" if len(fields) >= 4 and any(_NUMBER.match(field) for field in fields[3:5]) else "csv"
-
-
-def is_compressed(path: Path) -> bool:
-    """Whether a file is compressed with gzip."""
-    with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
 
 
 def read_trec(path: Path, shown: str, form: Form, source: Source) -> pl.DataFrame:
@@ -88,8 +83,13 @@ def _check_form(path: Path, shown: str, form: Form, source: Source) -> None:
 
 def _first_line(path: Path) -> str:
     """The first line that says something; empty where there is none."""
-    with gzip.open(path, "rb") if is_compressed(path) else path.open("rb") as stream:
-        text = stream.read(_LOOK).decode("utf-8", errors="replace").lstrip("\ufeff")
+    with path.open("rb") as stream:
+        start = stream.read(_LOOK)
+    try:
+        start = zlib.decompressobj(wbits=31).decompress(start) if start[:2] == _GZIP else start
+    except zlib.error:
+        start = b""  # whoever reads the file will say what is wrong with it
+    text = start.decode("utf-8", errors="replace").lstrip("\ufeff")
     return next((line.strip() for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")), "")
 
 

@@ -20,7 +20,8 @@ class AreaUnderCurve(RequestMetric):
 
     A relevant item that is not shown stands below all that is shown, so that a list cannot win by leaving it out; where the
     list holds every candidate this is the usual area. 1/2 is chance. A list that shows relevant items only has no pairs: the
-    share of the relevant items that it shows counts. `level=2` sets the least grade that is relevant.
+    share of the relevant items that it shows counts. It is meant for whole lists: with a cut-off, a relevant item that comes
+    within it also takes a non-relevant one away, and the share may fall. `level=2` sets the least grade that is relevant.
     """
 
     level: float = level()

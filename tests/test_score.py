@@ -1,0 +1,480 @@
+"""`score` against definitions in plain Python, whatever form the input has; and what it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import definitions
+import rankcast
+from rankcast.errors import RankcastError
+from rankcast.evaluate import matching
+from rankcast.scoring import judging
+from rankcast.scoring.keys import Keys
+from rankcast.sources import rankings
+from tiny import assert_refused
+from tiny import rankcast as command
+
+METRICS = [
+    "ndcg@3", "ap", "rr@2", "recall@3", "precision@3", "hit@1", "bpref", "err@3", "rbp(p=0.8)", "f1@2", "auc",
+    "recall(level=2)@3", "list_length@3", "empty", "judged@3", "unjudged@3",
+]  # fmt: skip
+Row = tuple[Any, Any, float]
+IDS = st.sampled_from([str, int])
+SLATES = st.dictionaries(
+    st.integers(0, 6),
+    st.dictionaries(st.integers(0, 9), st.sampled_from([0.0, 0.5, 0.5, 1.0, 2.0]), max_size=7),
+    max_size=6,
+)
+LABELS = st.dictionaries(
+    st.integers(0, 6), st.dictionaries(st.integers(0, 11), st.sampled_from([0.0, 1.0, 1.0, 2.0]), min_size=1, max_size=5),
+    min_size=1, max_size=6,
+)  # fmt: skip
+
+
+@st.composite
+def ways(draw: st.DrawFn) -> dict[str, Any]:
+    """How the same data may come, and which rules hold."""
+    return {
+        "id": draw(IDS),
+        "form": draw(st.sampled_from(["frame", "parquet", "csv", "dict", "arrow", "trec"])),
+        "shuffle": draw(st.sampled_from(["none", "lists", "rows"])),
+        "rank": draw(st.booleans()),
+        "batch": draw(st.sampled_from([3, 1000])),
+        "block": draw(st.sampled_from([2, 1 << 16])),
+        "seed": draw(st.integers(0, 99)),
+        "ties": draw(st.sampled_from(["item_id", "reverse_item_id"])),
+        "missing": draw(st.sampled_from(["zero", "exclude"])),
+        "without_labels": draw(st.sampled_from(["zero", "exclude"])),
+        "level": draw(st.sampled_from([None, 2.0])),
+    }
+
+
+def by_hand(
+    slates: dict[Any, dict[Any, float]], labels: dict[Any, dict[Any, float]], way: dict[str, Any]
+) -> dict[str, Any]:
+    """metric -> request -> value; None where it does not count."""
+    kind = way["id"]
+    found: dict[str, dict[Any, float | None]] = {name: {} for name in METRICS}
+    for request in sorted(labels, key=kind):
+        slate = sorted(slates.get(request, {}), key=kind, reverse=way["ties"] == "reverse_item_id")
+        slate = sorted(slate, key=lambda item: -slates[request][item])
+        grades = {kind(item): grade for item, grade in labels[request].items()}
+        relevant = any(grade >= (way["level"] or 1) for grade in grades.values())
+        for name in METRICS:
+            word, options, _ = definitions.split(name)
+            about_labels = word not in {"list_length", "empty", "judged", "unjudged"}
+            asked = name
+            if way["level"] and about_labels and "level" not in options and word not in {"ndcg", "err"}:
+                head, _, cut = name.partition("@")
+                inner = ", ".join([f"{k}={v}" for k, v in options.items()] + [f"level={way['level']:g}"])
+                asked = f"{word}({inner})" + (f"@{cut}" if cut else "")
+            value: float | None = definitions.value(asked, [kind(item) for item in slate], grades)
+            if about_labels and way["without_labels"] == "exclude" and not relevant:
+                value = None
+            elif math.isnan(value):
+                value = 0.0 if about_labels and way["without_labels"] == "zero" else None
+            if way["missing"] == "exclude" and request not in slates_with_rows(slates):
+                value = None
+            found[name][kind(request)] = value
+    return found
+
+
+def slates_with_rows(slates: dict[Any, dict[Any, float]]) -> set[Any]:
+    return {request for request, items in slates.items() if items}
+
+
+def handed_over(rows: list[Row], value: str, way: dict[str, Any], path: Path) -> Any:
+    """The rows in the form that the way says."""
+    kind = way["id"]
+    frame = pl.DataFrame(
+        {
+            "request_id": pl.Series(
+                [kind(request) for request, _, _ in rows], dtype=pl.String if kind is str else pl.Int64
+            ),
+            "item_id": pl.Series([kind(item) for _, item, _ in rows], dtype=pl.String if kind is str else pl.Int64),
+            value: pl.Series([number for _, _, number in rows], dtype=pl.Float64),
+        }
+    )
+    if way["form"] == "parquet":
+        frame.write_parquet(path, row_group_size=4)
+        return path
+    if way["form"] == "csv":
+        frame.write_csv(path)
+        return str(path)
+    if way["form"] == "trec":
+        form = "{} Q0 {} 7 {} tag\n" if value == "score" else "{} 0 {} {}\n"
+        path.write_text("# a comment\n\n" + "".join(form.format(*row) for row in frame.rows()))
+        return path
+    if way["form"] == "dict":
+        nested: dict[Any, dict[Any, float]] = {}
+        for request, item, number in frame.rows():
+            nested.setdefault(request, {})[item] = number
+        return nested
+    return frame.to_arrow() if way["form"] == "arrow" else frame
+
+
+@settings(max_examples=250, deadline=None)
+@given(SLATES, LABELS, ways())
+def test_every_form_gives_what_the_definitions_say(
+    tmp_path_factory: pytest.TempPathFactory, slates: dict, labels: dict, way: dict
+) -> None:
+    if way["form"] == "trec":  # its ids are text
+        way = way | {"id": str}
+    if way["form"] == "csv" and way["id"] is str:
+        way = way | {"id": int}  # canonical integers in csv are integers
+    folder = tmp_path_factory.mktemp("score")
+    rows = [(request, item, score) for request, items in slates.items() for item, score in items.items()]
+    truth = [(request, item, grade) for request, items in labels.items() for item, grade in items.items()]
+    order = np.random.default_rng(way["seed"])
+    if way["shuffle"] == "rows":
+        rows, truth = ([part[at] for at in order.permutation(len(part))] for part in (rows, truth))
+    elif way["shuffle"] == "lists":
+        place = {request: order.random() for request in range(7)}
+        rows = sorted(rows, key=lambda row: place[row[0]])
+    if not rows and way["form"] in {"csv", "trec", "dict"}:
+        way = way | {"form": "frame"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rankings, "BATCH_ROWS", way["batch"])
+        patch.setattr(matching, "BLOCK", way["block"])
+        patch.setattr(judging, "PART_ROWS", 5 if way["batch"] == 3 else 10**6)
+        scores = rankcast.score(
+            handed_over(rows, "score", way, folder / "slates"),
+            handed_over(truth, "grade", way, folder / "labels"),
+            METRICS,
+            **{key: way[key] for key in ("ties", "missing", "without_labels", "level")},
+        )
+    expected = by_hand(slates, labels, way)
+    requests = sorted(map(way["id"], labels))
+    assert scores.values["request_id"].to_list() == requests
+    for name in METRICS:
+        wanted = [expected[name][request] for request in requests]
+        assert scores.values[name].to_list() == pytest.approx(wanted, abs=1e-12, nan_ok=True), (name, way)
+        counted = [value for value in wanted if value is not None]
+        assert scores[name].n_requests == len(counted)
+        mean = sum(counted) / len(counted) if counted else None
+        assert scores[name].value == (None if mean is None else pytest.approx(mean, abs=1e-12))
+    assert scores.counts.rows == len(rows)
+    assert scores.counts.without_slate == len(set(labels) - slates_with_rows(slates))
+    assert scores.counts.slates_without_labels == len(slates_with_rows(slates) - set(labels))
+
+
+@settings(max_examples=60, deadline=None)
+@given(SLATES, LABELS)
+def test_a_bad_hash_changes_nothing(slates: dict, labels: dict) -> None:
+    """The first hashes have three bits only, so that ids collide; what they find is never trusted."""
+    slates = {str(request): {str(item): score for item, score in items.items()} for request, items in slates.items()}
+    labels = {str(request): {str(item): grade for item, grade in items.items()} for request, items in labels.items()}
+    good = rankcast.score(slates, labels, METRICS)
+    whole = Keys.of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keys, "of", lambda self, ids: whole(self, ids) & (3 if self.seed < 3 else -1))
+        bad = rankcast.score(slates, labels, METRICS)
+    assert good.values.equals(bad.values)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=30), st.sampled_from([2, 7, 1 << 16]))
+def test_every_repeated_row_is_found(pairs: list[tuple[int, int]], block: int) -> None:
+    pairs = sorted(pairs, key=lambda pair: pair[0])
+    owner, item = np.array(pairs, dtype=np.int64).reshape(-1, 2).T.copy()
+    nothing = np.zeros(0, dtype=np.int64)
+    truth = matching.Truth(matching.KeyIndex(nothing), np.zeros(1, dtype=np.int64), nothing, nothing + 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "BLOCK", block)
+        value = -np.arange(len(pairs))
+        found = matching.match(matching.Batch(owner, item, value), truth, "given", lambda rows: rows)
+    assert found.repeated.tolist() == [at for at, pair in enumerate(pairs) if pair in pairs[:at]]
+
+
+def test_a_list_longer_than_sixteen_bits_number() -> None:
+    n = 70_000
+    slates = pl.DataFrame({"request_id": 1, "item_id": np.arange(n)[::-1], "score": 0.0})
+    labels = pl.DataFrame({"request_id": 1, "item_id": np.arange(0, n, 7), "grade": 1})
+    scores = rankcast.score(slates, labels, ["recall", "precision@8", "rr"])
+    assert [scores[name].value for name in ("recall", "precision@8", "rr")] == [1.0, 0.25, 1.0]
+    with pytest.raises(RankcastError, match="1 rows repeat"):
+        rankcast.score(pl.concat([slates, slates[5:6]]), labels)
+
+
+# --- Weights, users, other columns ---
+
+LOG = pl.DataFrame(
+    {
+        "request_id": ["r1", "r2", "r3", "r4"],
+        "item_id": ["a", "a", "b", "b"],
+        "grade": [1, 1, 1, 1],
+        "user_id": ["u1", "u1", "u2", "u3"],
+        "keyword": ["x", "x", "x", None],
+    }
+)
+SHOWN = {"r1": {"a": 1.0}, "r2": {"a": 1.0}, "r3": {"a": 1.0}, "r4": {"b": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("average", "value"),
+    [("request", 3 / 4), ("user", 2 / 3), ("keyword", (2 / 3 + 1) / 2), ("request.keyword", (2 / 3 + 1) / 2)],
+)
+def test_averages(average: str, value: float) -> None:
+    assert rankcast.score(SHOWN, LOG, ["hit@1"], average=average)["hit@1"].value == pytest.approx(value)
+
+
+def test_intervals_are_clustered_by_user() -> None:
+    by_user = rankcast.score(SHOWN, LOG, ["hit@1"])["hit@1"]
+    by_request = rankcast.score(SHOWN, LOG.drop("user_id"), ["hit@1"])["hit@1"]
+    assert by_user.high - by_user.low > by_request.high - by_request.low
+
+
+def test_user_id_serves_where_there_is_no_request_id() -> None:
+    slates = pl.DataFrame({"user_id": [1, 1], "item_id": [5, 6], "rank": [1, 2]})
+    labels = pl.DataFrame({"user_id": [1], "item_id": [6], "relevance": [1]})
+    scores = rankcast.score(slates, labels, ["rr"])
+    assert scores["rr"].value == 0.5
+    assert scores.values.columns == ["request_id", "rr"]
+
+
+def test_columns_are_mapped() -> None:
+    slates = pl.DataFrame({"query": [1, 1], "doc": [5, 6], "s": [2.0, 1.0]})
+    labels = pl.DataFrame({"query": [1], "doc": [6], "gain": [1]})
+    columns = {"request_id": "query", "item_id": "doc", "score": "s"}
+    assert rankcast.score(slates, labels, ["rr"], columns=columns)["rr"].value == 0.5
+
+
+def test_a_score_wins_over_a_rank() -> None:
+    slates = pl.DataFrame({"request_id": [1, 1], "item_id": [5, 6], "score": [2.0, 1.0], "rank": [2, 1]})
+    assert rankcast.score(slates, {1: {5: 1}}, ["rr"])["rr"].value == 1.0
+    assert rankcast.score(slates.drop("score"), {1: {5: 1}}, ["rr"])["rr"].value == 0.5
+
+
+def test_ties_as_given() -> None:
+    slates = pl.DataFrame({"request_id": [1] * 3, "item_id": [7, 5, 6], "score": [1.0] * 3})
+    found = {ties: rankcast.score(slates, {1: {5: 1}}, ["rr"], ties=ties)["rr"].value for ties in ("given", "item_id")}
+    assert found == {"given": 0.5, "item_id": 1.0}
+
+
+def test_metrics_beyond_accuracy() -> None:
+    items = pl.DataFrame(
+        {"item_id": ["a", "b", "c", "d"], "kind": ["x", "y", "x", None], "is_new": [True, False, None, True]}
+    )
+    history = pl.DataFrame({"user_id": [1, 2, 2, 3], "item_id": ["a", "a", "b", "z"]})
+    slates = {"r1": {"a": 3.0, "b": 2.0, "q": 1.0}, "r2": {"a": 1.0, "c": 0.5}}
+    labels = {"r1": {"b": 1}, "r2": {"c": 2}}
+    names = ["coverage@2", "gini", "entropy@1", "exposure_gini(by=item.kind)@2", "exposure_share(where=\"item.is_new\")@2",
+             "personalization@2", "diversity(by=item.kind)@2", "novelty@3", "popularity@2", "serendipity@1"]  # fmt: skip
+    scores = rankcast.score(slates, labels, names, items=items, history=history)
+    groups = dict(items.select("item_id", "kind").rows())
+    lists = {request: list(shown) for request, shown in slates.items()}
+    users = {request: request for request in slates}
+    for name in names:
+        if name.startswith("exposure_share"):
+            wanted = 2 / 4
+        elif name in scores.values.columns:
+            each = [definitions.value(name, lists[one], labels[one], groups, history.rows()) for one in ("r1", "r2")]
+            assert scores.values[name].to_list() == pytest.approx(each)
+            wanted = sum(each) / 2
+        else:
+            wanted = definitions.pooled(name, lists, users, groups, set(items["item_id"]))
+        assert scores[name].value == pytest.approx(wanted), name
+        assert scores[name].low <= scores[name].value <= scores[name].high
+
+
+# --- Two of them ---
+
+
+def test_compare_pairs_by_request() -> None:
+    better = {request: {"a": 1.0, "b": 2.0 if request != "r1" else 0.0} for request in SHOWN}
+    one, other = (rankcast.score(slates, LOG, ["rr", "entropy@1"]) for slates in (better, SHOWN))
+    found = rankcast.compare(one, other)
+    assert found["rr"].difference == pytest.approx(one["rr"].value - other["rr"].value)
+    assert (found["rr"].wins, found["rr"].ties, found["rr"].losses) == (1, 2, 1)
+    assert found["entropy@1"].difference == pytest.approx(one["entropy@1"].value - other["entropy@1"].value)
+    assert found.to_frame()["metric"].to_list() == ["rr", "entropy@1"]
+    assert "<table>" in found._repr_html_()
+    assert "rr" in repr(found)
+    with pytest.raises(RankcastError, match="different requests"):
+        rankcast.compare(one, rankcast.score(SHOWN, LOG[:3], ["rr"]))
+    with pytest.raises(RankcastError, match="no metric in common"):
+        rankcast.compare(one, rankcast.score(SHOWN, LOG, ["ndcg"]))
+
+
+def test_what_a_notebook_shows_is_text() -> None:
+    scores = rankcast.score({"<b>": {"a": 1.0}}, {"<b>": {"a": 1}}, ["rr"])
+    assert "<td>rr</td><td>1</td>" in scores._repr_html_()
+    assert "rr" in scores
+    assert list(scores) == ["rr"]
+
+
+# --- What is refused ---
+
+GOOD = pl.DataFrame({"request_id": ["q", "q"], "item_id": ["a", "b"], "score": [2.0, 1.0]})
+TRUE = pl.DataFrame({"request_id": ["q"], "item_id": ["b"], "grade": [1.0]})
+
+
+def changed(frame: pl.DataFrame, **columns: Any) -> pl.DataFrame:
+    return frame.with_columns(**{name: pl.Series(values, strict=False) for name, values in columns.items()})
+
+
+@pytest.mark.parametrize(
+    ("slates", "labels", "options", "said"),
+    [
+        (changed(GOOD, item_id=["a", "a"]), TRUE, {}, "slates.item_id: the DataFrame: 1 rows repeat a (request_id, item_id)"),
+        (changed(GOOD, score=[1.0, math.nan]), TRUE, {}, "1 of 2 scores are NaN, such as request_id=q, item_id=b"),
+        (changed(GOOD, score=[1.0, None]), TRUE, {}, "slates.score: the DataFrame: 1 of 2 values are null (rows 2)"),
+        (changed(GOOD, item_id=["a", None]), TRUE, {}, "slates.item_id: the DataFrame: 1 of 2 values are null"),
+        (changed(GOOD, request_id=["q", None]), TRUE, {}, "slates.request_id: the DataFrame: 1 of 2 values are null"),
+        (changed(GOOD, score=["x", "y"]), TRUE, {}, "2 of 2 values are not a number"),
+        (changed(GOOD, item_id=[1.5, 2.5]), TRUE, {}, "expected an id (integer or text), found numbers such as 1.5"),
+        (GOOD.drop("score").with_columns(rank=pl.Series([0, 1])), TRUE, {}, "1 of 2 ranks are below 1"),
+        (GOOD.drop("score"), TRUE, {}, "neither `score` nor `rank` is there"),
+        (GOOD.drop("item_id"), TRUE, {}, "column `item_id` is missing"),
+        (GOOD.rename({"request_id": "req_id"}), TRUE, {}, "did you mean `req_id`?; map it with --columns request_id=<theirs>"),
+        (GOOD, TRUE.drop("grade"), {}, "column `grade` is missing"),
+        (GOOD, pl.concat([TRUE, TRUE]), {}, "labels.item_id: the DataFrame: 1 rows repeat a (request_id, item_id)"),
+        (GOOD, changed(TRUE, grade=[math.nan]), {}, "1 of 1 grades are NaN"),
+        (GOOD, changed(TRUE, grade=[-1.0]), {}, "1 of 1 grades are negative, such as request_id=q, item_id=b, grade=-1.0"),
+        (GOOD, changed(TRUE, grade=[math.inf]), {}, "1 of 1 grades are infinite"),
+        (GOOD, changed(TRUE, item_id=[7]), {}, "ids are integers, but text in the DataFrame"),
+        (GOOD, changed(TRUE, request_id=[7]), {}, "ids are integers, but text in the DataFrame"),
+        (GOOD, TRUE, {"metrics": ["ndgc"]}, "did you mean `ndcg`?"),
+        (GOOD, TRUE, {"metrics": []}, "no metric is asked for"),
+        (GOOD, TRUE, {"metrics": ["coverage@5"]}, "`coverage@5` needs to know the items: give --items"),
+        (GOOD, TRUE, {"metrics": ["novelty@5"]}, "`novelty@5` needs what users did before: give --history"),
+        (GOOD, TRUE, {"metrics": ["diversity(by=item.x)"], "items": {"item_id": ["a"], "y": [1]}}, "no column `x` in items"),
+        (GOOD, changed(TRUE, grade=[9.0]), {"metrics": ["err@5"]}, "a label has grade 9, above max_grade"),
+        (GOOD, TRUE, {"ties": "random"}, "ties: expected item_id or reverse_item_id or given, found `random`"),
+        (GOOD, TRUE, {"missing": "skip"}, "missing: expected zero or exclude"),
+        (GOOD, TRUE, {"without_labels": "skip"}, "without_labels: expected zero or exclude"),
+        (GOOD, TRUE, {"level": 0.0}, "level: expected a grade above 0"),
+        (GOOD, TRUE, {"confidence": 95}, "confidence: expected a number from 0.5 to below 1"),
+        (GOOD, TRUE, {"average": "keyword"}, "average: no column `keyword` in labels"),
+        (GOOD, TRUE, {"columns": {"score": "scroe"}}, "no column `scroe` in slates or labels; did you mean `score`?"),
+        (7, TRUE, {}, "slates: expected a file, a frame (pandas, Polars, PyArrow, DuckDB) or a dict, found int"),
+        ({"q": {"a": "x"}}, TRUE, {}, "slates: cannot be made a table"),
+        ({"q": {"a": 1.0}, "p": 2}, TRUE, {}, "some of its values are dicts and some are not"),
+        (GOOD, TRUE.with_columns(user_id=pl.lit(None, dtype=pl.String)), {}, "1 requests have no user_id"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(slates: Any, labels: Any, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(RankcastError) as error:
+        rankcast.score(slates, labels, **options)
+    assert said in str(error.value)
+
+
+def test_a_request_with_two_users_is_refused() -> None:
+    labels = pl.DataFrame({"request_id": [1, 1], "item_id": [1, 2], "grade": [1, 1], "user_id": [1, 2]})
+    with pytest.raises(RankcastError, match="`user_id` has several values for 1 of 1 requests, such as request_id=1"):
+        rankcast.score({1: {1: 1.0}}, labels)
+
+
+# --- The command ---
+
+RUN = "q1 Q0 a 1 3.0 tag\nq1 Q0 b 2 2.0 tag some more words\n# no list\n\nq2\tQ0\tc\t1\t1.0\ttag\n"
+QRELS = "q1 0 b 1\nq2 0 a 2\nq2 0 c -1\nq3 0 a 0\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "a.run").write_text(RUN)
+    (tmp_path / "qrels.txt").write_text(QRELS)
+    with gzip.open(tmp_path / "packed", "wt") as stream:
+        stream.write(RUN)
+    return tmp_path
+
+
+@pytest.mark.parametrize("run", ["a.run", "packed"])
+def test_trec_files(files: Path, run: str) -> None:
+    done = command(
+        "score", str(files / run), str(files / "qrels.txt"), "-m", "mrr", "-m", "judged list_length", "--json"
+    )
+    assert done.code == 0
+    document = json.loads(done.out)
+    assert document["metrics"]["rr"] == {"value": pytest.approx(1 / 6), "low": pytest.approx(-0.55051, abs=1e-4),
+                                         "high": pytest.approx(0.88384, abs=1e-4), "n_requests": 3}  # fmt: skip
+    assert document["metrics"]["judged"]["value"] == 0.25  # b of two in q1, nothing in q2, no list for q3
+    assert document["metrics"]["list_length"]["value"] == 1.0
+    assert document["counts"] == {"requests": 3, "without_slate": 1, "without_relevant": 1, "slates_without_labels": 0,
+                                  "rows": 3, "tied_rows": 0}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_values_per_request(files: Path, ending: str) -> None:
+    out = files / f"values.{ending}"
+    done = command("score", str(files / "a.run"), str(files / "qrels.txt"), "-m", "mrr recall@5", "--per-request", str(out),
+                   "--without-labels", "exclude", "--format", "csv")  # fmt: skip
+    assert done.code == 0
+    frame = pl.read_parquet(out) if ending == "parquet" else pl.read_csv(out)
+    assert frame.columns == ["request_id", "rr", "recall@5"]
+    assert frame.rows() == [("q1", 0.5, 1.0), ("q2", 0.0, 0.0), ("q3", None, None)]
+    assert done.out.splitlines()[0] == "metric,value,low,high,n_requests"
+    assert [path.name for path in files.iterdir() if "part" in path.name] == []
+
+
+def test_the_table(files: Path) -> None:
+    done = command("score", str(files / "a.run"), str(files / "qrels.txt"), "-m", "ndcg")
+    assert done.code == 0
+    assert "ndcg" in done.out
+    assert "1 of 3 requests have no slate: they count as 0" in done.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.csv", "qrels.txt"], "slates: no file matches `nowhere.csv`"),
+        (["a.run", "."], "`.` is a folder"),
+        (["qrels.txt", "a.run"], "slates: qrels.txt looks like TREC qrels; expected SLATES first, then LABELS"),
+        (["a.run", "a.run"], "labels: a.run looks like a TREC run"),
+        (["a.run", "qrels.txt", "--format", "xml"], "--format xml: expected table, json, csv"),
+        (["a.run", "qrels.txt", "--per-request", "x.xlsx"], "expected a name ending in .parquet or .csv"),
+        (["a.run", "qrels.txt", "--per-request", "nowhere/x.csv"], "nowhere/x.csv: cannot be written"),
+        (["a.run", "qrels.txt", "--columns", "score"], "--columns score: expected ours=theirs"),
+        (["a.run", "qrels.txt", "-m", "diversity(by=item.x)@5"], "needs to know the items"),
+        (["broken.run", "qrels.txt"], "1 of 2 lines are no `request Q0 item rank score tag`, the first is line 2: `q1 Q0 b 2 x tag`"),
+        (["latin.run", "qrels.txt"], "cannot be read as text in UTF-8"),
+        (["half.parquet", "qrels.txt"], "half.parquet"),
+        (["half.gz", "qrels.txt"], "half.gz"),
+        (["empty", "qrels.txt"], "empty"),
+        (["semicolons.csv", "qrels.txt"], "expected commas"),
+        (["nan.run", "qrels.txt"], "1 of 2 scores are NaN"),
+        (["*.mixed", "qrels.txt"], "files of several kinds"),
+    ],
+)  # fmt: skip
+def test_bad_commands(files: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str) -> None:
+    monkeypatch.chdir(files)
+    broken: dict[str, bytes] = {
+        "broken.run": b"q1 Q0 a 1 3.0 tag\nq1 Q0 b 2 x tag\n",
+        "nan.run": b"q1 Q0 a 1 3.0 tag\nq1 Q0 b 2 nan tag\n",
+        "latin.run": "q1 Q0 caf\u00e9 1 3.0 tag\n".encode("latin-1"),
+        "half.parquet": b"PAR1 and then nothing",
+        "half.gz": gzip.compress(RUN.encode())[:30],
+        "empty": b"",
+        "semicolons.csv": b"request_id;item_id;score\nq1;a;1\n",
+        "one.mixed": RUN.encode(),
+        "two.mixed": b"request_id,item_id,score\nq1,a,1\n",
+    }
+    for name, content in broken.items():
+        (files / name).write_bytes(content)
+    before = set(files.iterdir())
+    assert_refused(command("score", *arguments), said)
+    assert set(files.iterdir()) == before
+
+
+def test_the_list_of_metrics() -> None:
+    assert "ndcg@k = dcg@k / dcg@k of the ideal order" in command("metrics").out
+    pages = {page["name"]: page for page in json.loads(command("metrics", "--json").out)}
+    assert pages["gini"]["direction"] == "lower is better"
+    assert len(pages) > 25
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame.to_pandas, pl.DataFrame.to_arrow, pl.DataFrame.lazy])
+def test_frames_of_others(make: Callable[[pl.DataFrame], Any]) -> None:
+    assert rankcast.score(make(GOOD), make(TRUE), ["rr"])["rr"].value == 0.5
