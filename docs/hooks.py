@@ -14,8 +14,10 @@ GROUPS = {
     "metrics": (
         plugins.METRICS,
         "Metrics",
-        "A metric is a value: `name(parameter=...)@k`. Its string parses to it and prints back. Without `@k` the whole list counts; "
-        "what it gives for an empty list, or without a relevant label, stands in each table.",
+        (
+            "A metric is a value: `name(parameter=...)@k`. Its string parses to it and prints back. Without `@k` the whole list "
+            "counts; what it gives for an empty list, or without a relevant label, stands in each table."
+        ),
     ),
     "steps": (
         plugins.STEPS,

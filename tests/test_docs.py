@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+import rankcast
 from rankcast import plugins
 from rankcast.cli.app import app
 from rankcast.config.problems import keys_at
@@ -79,6 +80,19 @@ def test_the_examples_of_the_guide_are_valid(tmp_path: Path) -> None:
 def _plain(document: object) -> object:
     """As an editor sees it: dates are text."""
     return json.loads(json.dumps(document, default=str))
+
+
+def test_the_guides_own_metric_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [block for block in re.findall(r"```python\n(.+?)```", GUIDE["score"], re.DOTALL) if "class" in block]
+    name = "guides_own_metric"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    scores = rankcast.score({"q": {"a": 2.0, "b": 1.0}}, {"q": {"a": 1, "c": 1}}, [f"{name}:Share@1"])
+    assert scores[f"{name}:Share@1"].value == 0.25
+
+
+def test_the_number_of_metrics() -> None:
+    assert f"{len(plugins.names(plugins.METRICS))} metrics;" in README
 
 
 def test_the_examples_schemas_are_current() -> None:

@@ -6,6 +6,7 @@ stays in cache, only what hits something there is looked at, and every hit is th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -18,12 +19,14 @@ from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.ragged import spans
 
 Ties = Literal["item_id", "reverse_item_id", "given"]
+Order = Ties | Literal["any"]  # "any" is for labels: nothing depends on how equal grades stand
 Comparable = Callable[[Ints], Ints]
 """Numbers for some rows that are ordered as the rows' item ids are."""
 
 BLOCK = 1 << 16  # rows at a time: what is looked up for them fits the cache, and 16 bits number them
 _ROOM = 4  # slots of a table for each row
 _SHORT = 512  # lists up to this length are sorted faster than they are hashed
+_HIGH = 1 if sys.byteorder == "little" else 0  # where the high half of 64 bits stands
 _ODD = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64
 )  # odd multipliers, far from any pattern of ids
@@ -78,16 +81,16 @@ class Matched:
     order: Ints | None
 
 
-def match(batch: Batch, truth: Truth, ties: Ties, comparable: Comparable) -> Matched:
+def match(batch: Batch, truth: Truth, ties: Order, comparable: Comparable) -> Matched:
     """Order each list best first, then find its labelled rows."""
     start = batch.starts()
     request = truth.owners.find(batch.owner[start[:-1]])
     wanted = _Wanted.of(truth, request)
-    tables = _Tables()
-    rows: list[Ints] = []
-    labels: list[Ints] = []
+    scratch = _Scratch()
+    near: list[tuple[Ints, Ints]] = []
+    crowded: list[Ints] = []
     repeated: list[Ints] = []
-    orders: list[Ints] = []
+    orders: list[tuple[int, Ints]] = []
     tied, item = 0, batch.item
     for first, last in _blocks(start):
         low, high = int(start[first]), int(start[last])
@@ -99,18 +102,18 @@ def match(batch: Batch, truth: Truth, ties: Ties, comparable: Comparable) -> Mat
             lambda some, low=low: comparable(some + low),  # type: ignore[misc]
         )
         tied += ties_here
-        orders.append(np.arange(low, high) if order is None else order + low)
         if order is not None:
             item = item.copy() if item is batch.item else item
-            item[low:high] = batch.item[orders[-1]]
-        block = _Block(batch.owner[low:high], item[low:high], bounds, tables)
-        found, at = block.labelled(wanted, first, last)
-        rows.append(found + low)
-        labels.append(at)
+            item[low:high] = batch.item[low:high][order]
+            orders.append((low, order))
+        block = _Block(batch.owner[low:high], item[low:high], bounds, scratch)
+        rows, labels, others = block.near(wanted, int(wanted.start[first]), int(wanted.start[last]))
+        near.append((rows + low, labels))
+        crowded.append(others)
         twice = block.repeated()
         if len(twice):
-            repeated.append(orders[-1][twice])
-    row = _joined(rows)
+            repeated.append((twice if order is None else order[twice]) + low)
+    row, label = wanted.exactly(batch.owner, item, start, near, _joined(crowded))
     of = np.searchsorted(start, row, side="right") - 1
     return Matched(
         start=start,
@@ -118,14 +121,23 @@ def match(batch: Batch, truth: Truth, ties: Ties, comparable: Comparable) -> Mat
         item=item,
         hit_list=of,
         hit_rank=row - start[of] + 1,
-        hit_label=wanted.label[_joined(labels)],
+        hit_label=wanted.label[label],
         repeated=_joined(repeated),
         tied=tied,
-        order=None if item is batch.item else _joined(orders),
+        order=_whole_order(orders, len(item)),
     )
 
 
-def ordered(value: Floats | Ints, bounds: Ints, ties: Ties, comparable: Comparable) -> tuple[Ints | None, int]:
+def _whole_order(orders: list[tuple[int, Ints]], rows: int) -> Ints | None:
+    if not orders:
+        return None
+    whole = np.arange(rows)
+    for low, order in orders:
+        whole[low : low + len(order)] = order + low
+    return whole
+
+
+def ordered(value: Floats | Ints, bounds: Ints, ties: Order, comparable: Comparable) -> tuple[Ints | None, int]:
     """The order that puts each list (bounds[l] .. bounds[l + 1]) best first, None where it is so already; and the tied rows.
 
     >>> ordered(np.array([1.0, 2.0, 2.0]), np.array([0, 3]), "item_id", lambda rows: np.array([5, 9, 7])[rows])
@@ -146,6 +158,8 @@ def ordered(value: Floats | Ints, bounds: Ints, ties: Ties, comparable: Comparab
         order = np.argsort(-value, kind="stable" if ties == "given" else "quicksort")
         order = order[np.argsort(member[order], kind="stable")]
         value = value[order]
+    if ties == "any":
+        return order, 0
     equal = value[1:] == value[:-1]
     equal[inner] = False
     pairs = np.flatnonzero(equal)
@@ -176,18 +190,24 @@ def _blocks(start: Ints) -> Iterator[tuple[int, int]]:
         first = last
 
 
-class _Tables:
-    """Scratch tables, made once and used for every block."""
+class _Scratch:
+    """Memory that every block uses again: asking for it anew would cost more than the work."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], np.ndarray] = {}
+        self._kept: dict[str, np.ndarray] = {}
 
-    def get(self, name: str, bits: int, dtype: npt.DTypeLike) -> np.ndarray:
+    def table(self, name: str, bits: int, dtype: npt.DTypeLike) -> np.ndarray:
         """A table of 2^bits entries; zeroes when it is new."""
-        key = (f"{name} {dtype}", bits)
+        key = f"{name} {bits} {dtype}"
         if key not in self._kept:
             self._kept[key] = np.zeros(1 << bits, dtype=dtype)
         return self._kept[key]
+
+    def buffer(self, name: str, size: int, dtype: npt.DTypeLike) -> np.ndarray:
+        """Room for some values, whatever they are."""
+        if name not in self._kept or len(self._kept[name]) < size:
+            self._kept[name] = np.empty(max(size, BLOCK), dtype=dtype)
+        return self._kept[name][:size]
 
 
 @dataclass(frozen=True)
@@ -198,7 +218,7 @@ class _Wanted:
     """
 
     start: Ints
-    list: Ints
+    of_list: Ints
     owner: Ints
     item: Ints
     label: Ints
@@ -213,49 +233,66 @@ class _Wanted:
         owner, item = truth.owners.keys[request[lists]][member], truth.item[label]
         return cls(np.cumsum(count), lists[member], owner, item, label, _mixed(owner, item))
 
+    def exactly(
+        self, owner: Ints, item: Ints, start: Ints, near: list[tuple[Ints, Ints]], crowded: Ints
+    ) -> tuple[Ints, Ints]:
+        """(row, wanted label) of the labelled rows, by row: those of the `near` ones, row and label, that are the same.
 
-def _mixed(owner: Ints, item: Ints) -> npt.NDArray[np.uint64]:
+        Each `crowded` label looks through its own list.
+        """
+        row, label = _joined([rows for rows, _ in near]), _joined([labels for _, labels in near])
+        same = (item[row] == self.item[label]) & (owner[row] == self.owner[label])
+        row, label = row[same], label[same]
+        if len(crowded):
+            low, high = start[self.of_list[crowded]], start[self.of_list[crowded] + 1]
+            asker, place = spans(low, high - low)
+            same = item[place] == self.item[crowded[asker]]
+            row, label = np.concatenate((row, place[same])), np.concatenate((label, crowded[asker[same]]))
+            order = np.argsort(row, kind="stable")
+            row, label = row[order], label[order]
+        return row, label
+
+
+def _mixed(owner: Ints, item: Ints, scratch: _Scratch | None = None) -> npt.NDArray[np.uint64]:
     """A hash of (owner, item), whose high bits are the good ones."""
-    mixed: npt.NDArray[np.uint64] = item.view(np.uint64) * _ODD[0]
-    mixed += owner.view(np.uint64) * _ODD[1]
+    scratch = scratch or _Scratch()
+    mixed: npt.NDArray[np.uint64] = scratch.buffer("mixed", len(item), np.uint64)
+    part = scratch.buffer("part", len(item), np.uint64)
+    np.multiply(item.view(np.uint64), _ODD[0], out=mixed)
+    np.multiply(owner.view(np.uint64), _ODD[1], out=part)
+    np.add(mixed, part, out=mixed)
     return mixed
 
 
 class _Block:
     """Some lists, each row with a slot that its owner and item share with few others."""
 
-    def __init__(self, owner: Ints, item: Ints, bounds: Ints, tables: _Tables) -> None:
-        self.owner, self.item, self.bounds, self.tables = owner, item, bounds, tables
+    def __init__(self, owner: Ints, item: Ints, bounds: Ints, scratch: _Scratch) -> None:
+        self.owner, self.item, self.bounds, self.scratch = owner, item, bounds, scratch
         self.bits = max(8, int(_ROOM * len(owner) - 1).bit_length())
-        self.slot = self._slots(_mixed(owner, item))
+        self.mixed = _mixed(owner, item, scratch)
+        self.slot = self._slots(self.mixed, scratch.buffer("slot", len(item), np.uint64))
 
-    def _slots(self, mixed: npt.NDArray[np.uint64]) -> Ints:
-        slots: Ints = (mixed >> np.uint64(64 - self.bits)).view(np.int64)
+    def _slots(self, mixed: npt.NDArray[np.uint64], out: npt.NDArray[np.uint64] | None = None) -> Ints:
+        slots: Ints = np.right_shift(mixed, np.uint64(64 - self.bits), out=out).view(np.int64)
         return slots
 
-    def labelled(self, wanted: _Wanted, first: int, last: int) -> tuple[Ints, Ints]:
-        """(row, position among the wanted) of the labelled rows, by row; the block's lists are first .. last - 1 of the batch."""
-        low, high = int(wanted.start[first]), int(wanted.start[last])
-        item = wanted.item[low:high]
+    def near(self, wanted: _Wanted, low: int, high: int) -> tuple[Ints, Ints, Ints]:
+        """(rows, labels) that share a slot, for the wanted labels low .. high - 1, which are those of the block's lists; and
+        the labels that share a slot with a later one, which are not found so.
+        """
         slot = self._slots(wanted.mixed[low:high])
         number = np.arange(1, high - low + 1, dtype=np.uint16 if high - low < 1 << 16 else np.uint32)
-        table = self.tables.get("label", self.bits, number.dtype)
+        table = self.scratch.table("label", self.bits, number.dtype)
         table[slot] = number
-        found = table.take(self.slot)
-        near = np.flatnonzero(found != 0)
-        which = found[near].astype(np.int64) - 1
-        exact = (self.item[near] == item[which]) & (self.owner[near] == wanted.owner[low + which])
-        row, at = near[exact], which[exact]
-        crowded = np.flatnonzero(table[slot] != number)  # labels that share a slot with a later one look for themselves
+        # Every slot is in the table, so nothing is clipped; it is only the mode that writes to `out` directly.
+        out = self.scratch.buffer(f"found {number.dtype}", len(self.slot), number.dtype)
+        found = table.take(self.slot, out=out, mode="clip")
+        rows = np.flatnonzero(found != 0)
+        labels = found[rows].astype(np.int64) + (low - 1)
+        crowded = np.flatnonzero(table[slot] != number) + low
         table[slot] = 0
-        if len(crowded):
-            of = wanted.list[low + crowded] - first
-            asker, place = spans(self.bounds[of], self.bounds[of + 1] - self.bounds[of])
-            same = self.item[place] == item[crowded[asker]]
-            row, at = np.concatenate((row, place[same])), np.concatenate((at, crowded[asker[same]]))
-            order = np.argsort(row, kind="stable")
-            row, at = row[order], at[order]
-        return row, low + at
+        return rows, labels, crowded
 
     def repeated(self) -> Ints:
         """Rows whose item stands in their list already.
@@ -266,7 +303,7 @@ class _Block:
         if self._even_and_distinct():
             return np.zeros(0, dtype=np.int64)
         number = np.arange(len(self.slot), dtype=np.uint16 if len(self.slot) <= 1 << 16 else np.uint32)
-        table = self.tables.get("row", self.bits, number.dtype)
+        table = self.scratch.table("row", self.bits, number.dtype)
         table[self.slot] = number
         winner = table.take(self.slot)
         lost = np.flatnonzero(winner != number)
@@ -280,11 +317,14 @@ class _Block:
         return lost
 
     def _even_and_distinct(self) -> bool:
-        """Whether lists of one length, which NumPy sorts fastest, hold no item twice."""
+        """Whether lists of one length, which NumPy sorts fastest, surely hold no item twice: half of each hash will do."""
         length = int(self.bounds[1])
         if length > _SHORT or (np.diff(self.bounds) != length).any():
             return False
-        rows = np.sort(self.item.reshape(-1, length), axis=1)
+        halves = self.scratch.buffer("halves", len(self.item), np.uint32)
+        np.copyto(halves, self.mixed.view(np.uint32)[_HIGH::2])
+        rows = halves.reshape(-1, length)
+        rows.sort(axis=1)
         return not (rows[:, 1:] == rows[:, :-1]).any()
 
     def _same(self, one: np.ndarray, other: np.ndarray) -> Bools:

@@ -61,7 +61,7 @@ class Piece:
     rows: int
     tied: int
     repeated: int
-    repeats: pl.DataFrame
+    repeats: pl.DataFrame | None
 
 
 class ScatteredError(RankcastError):
@@ -109,8 +109,6 @@ def judge_batch(frame: pl.DataFrame, labels: Labels, terms: Terms) -> Piece:
     if (request[1:] <= request[:-1]).any() and len(np.unique(request)) < len(request):
         raise ScatteredError("a list's rows do not stand together")
     _check_texts(frame, found, lists, labels)
-    pairs = frame.select(c.REQUEST_ID, c.ITEM_ID)
-    check_repeats(pairs, len(found.repeated), labels.request_keys, labels.item_keys)
     judged = judged_lists(found, lists, labels, terms)
     return Piece(
         request=request,
@@ -120,7 +118,7 @@ def judge_batch(frame: pl.DataFrame, labels: Labels, terms: Terms) -> Piece:
         rows=len(frame),
         tied=found.tied,
         repeated=len(found.repeated),
-        repeats=pairs[found.repeated[:3]],
+        repeats=_repeats(frame, found, labels),
     )
 
 
@@ -171,7 +169,7 @@ def refuse_repeats(done: Sequence[Piece], table: Table) -> None:
     """DataError where a list holds an item twice."""
     repeated = sum(piece.repeated for piece in done)
     if repeated:
-        examples = border.rows(pl.concat([piece.repeats for piece in done if piece.repeated]))
+        examples = border.rows(pl.concat([piece.repeats for piece in done if piece.repeats is not None]))
         raise DataError(
             table.source.data_problem(
                 f"{repeated} rows repeat a ({c.REQUEST_ID}, {c.ITEM_ID}) that is already there, such as {examples}; a list shows "
@@ -179,6 +177,15 @@ def refuse_repeats(done: Sequence[Piece], table: Table) -> None:
                 c.ITEM_ID,
             )
         )
+
+
+def _repeats(frame: pl.DataFrame, found: Matched, labels: Labels) -> pl.DataFrame | None:
+    """A few of the rows that repeat an item of their list."""
+    if not len(found.repeated):
+        return None
+    pairs = frame.select(c.REQUEST_ID, c.ITEM_ID)
+    check_repeats(pairs, len(found.repeated), labels.request_keys, labels.item_keys)
+    return pairs[found.repeated[:3]]
 
 
 def _rows(found: Matched, lists: Ints, k: int | None) -> Rows:

@@ -25,15 +25,16 @@ _NOTHING = Truth(
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of n requests, in order of request_id: the ids, and a `truth` of their keys; `items` are the labels' ids.
+    """Labels of n requests, in order of request_id: the ids, and a `truth` of their keys; `items` are the labels' ids, in the
+    order of the truth where they are text.
 
-    `frame` has the rows as they were given, in the same order of requests.
+    `about` has what else the rows say, in the same order of requests.
     """
 
     requests: pl.Series
     truth: Truth
     items: pl.Series
-    frame: pl.DataFrame
+    about: pl.DataFrame
     request_keys: Keys
     item_keys: Keys
 
@@ -48,23 +49,22 @@ class Labels:
         )
         owner = request_keys.of(requests)
         request_keys.check_distinct(requests, owner)
-        judged = (frame[c.GRADE] >= 0).to_numpy()
-        item, grade, code = frame[c.ITEM_ID].filter(judged), frame[c.GRADE].to_numpy()[judged], code[judged]
-        found = match(Batch(code, item_keys.of(item), grade), _NOTHING, "given", _given)
-        pairs = frame.filter(judged).select(c.REQUEST_ID, c.ITEM_ID)
-        check_repeats(pairs, len(found.repeated), request_keys, item_keys)
+        about = frame.drop(c.ITEM_ID, c.GRADE)
+        unjudged = frame[c.GRADE] < 0
+        if unjudged.any():
+            kept = ~unjudged
+            frame, code = frame.filter(kept), code[kept.to_numpy()]
+        item, grade = frame[c.ITEM_ID], frame[c.GRADE].to_numpy()
+        found = match(Batch(code, item_keys.of(item), grade), _NOTHING, "any", _given)
         if len(found.repeated):
+            pairs = frame.select(c.REQUEST_ID, c.ITEM_ID)
+            check_repeats(pairs, len(found.repeated), request_keys, item_keys)
             raise DataError(_twice(table, pairs[found.repeated[:3]], len(found.repeated)))
         if found.order is not None:
-            item, grade = item.gather(found.order), grade[found.order]
-        return cls(
-            requests,
-            Truth(KeyIndex(owner), offsets(code, len(requests)), found.item, grade),
-            item,
-            frame,
-            request_keys,
-            item_keys,
-        )
+            grade = grade[found.order]
+            item = item.gather(found.order) if item_keys.text else item
+        truth = Truth(KeyIndex(owner), offsets(code, len(requests)), found.item, grade)
+        return cls(requests, truth, item, about, request_keys, item_keys)
 
     @property
     def n(self) -> int:
@@ -79,7 +79,7 @@ class Labels:
 
     def per_request(self, column: str) -> pl.Series:
         """The value of a column for each request. DataError where a request has several."""
-        found = self.frame.group_by(c.REQUEST_ID, maintain_order=True).agg(
+        found = self.about.group_by(c.REQUEST_ID, maintain_order=True).agg(
             pl.col(column).first().alias("value"), pl.col(column).n_unique().alias("values")
         )
         several = found.filter(pl.col("values") > 1)

@@ -220,7 +220,7 @@ def _judge(given: _Given, metrics: list[Metric], ties: Ties, level: float, seed:
     if rows is not None:
         done = pieces(replace(slates, whole=rows, source=replace(slates.source, columns={})), labels, terms, _as_it_is)
     else:
-        done = pieces(slates, labels, terms, lambda raw: slates.check(raw, schema.SLATES))
+        done = pieces(slates, labels, terms, partial(slates.check, schema=schema.SLATES))
     refuse_repeats(done, slates)
     return _joined(done, labels, terms)
 
@@ -336,7 +336,7 @@ def _score(estimator: Estimator, column: MetricColumn, confidence: float) -> Sco
 
 def _users(labels: Labels) -> Ints:
     """A code of each request's user; of the request itself where the labels name no users."""
-    if c.USER_ID not in labels.frame.columns:
+    if c.USER_ID not in labels.about.columns:
         return np.arange(labels.n)
     users = labels.per_request(c.USER_ID)
     if users.null_count():
@@ -353,7 +353,7 @@ def _groups(labels: Labels, average: str, user: Ints) -> Ints | None:
     if average == "user":
         return user
     name = average.removeprefix("request.")
-    known = [column for column in labels.frame.columns if column not in {c.REQUEST_ID, c.ITEM_ID, c.GRADE}]
+    known = [column for column in labels.about.columns if column != c.REQUEST_ID]
     if name not in known:
         raise ConfigError(
             f"average: no column `{name}` in labels{nearest(name, [*known, 'request', 'user'])}; expected request, user or a "

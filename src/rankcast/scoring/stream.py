@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import polars as pl
 
 from rankcast.tables import columns as c
@@ -22,17 +23,22 @@ def whole_lists(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         first = 0
         if open_list and owner[0] == open_list[0][c.REQUEST_ID][0]:
             first = _first_run(owner)
-            open_list.append(batch.head(first))
+            open_list.append(_copy(batch, 0, first))
             if first == len(batch):
                 continue
         mended += _closed(open_list)
         last = len(batch) - _first_run(owner, from_end=True)
-        open_list = [batch.slice(last)]
+        open_list = [_copy(batch, last, len(batch))]
         if last > first:
             yield batch.slice(first, last - first)
     mended += _closed(open_list)
     if mended:
         yield pl.concat(mended)
+
+
+def _copy(batch: pl.DataFrame, start: int, end: int) -> pl.DataFrame:
+    """Some rows in memory of their own: a slice would keep the whole batch alive."""
+    return batch[np.arange(start, end)]
 
 
 def _closed(parts: list[pl.DataFrame]) -> list[pl.DataFrame]:

@@ -83,11 +83,12 @@ class Table:
             or theirs[c.ITEM_ID] not in raw.columns
         ):
             return None
-        frame = raw.select(pl.col(theirs[ours]).alias(ours) for ours in (c.REQUEST_ID, c.ITEM_ID, value))
+        frame = pl.DataFrame([raw[theirs[ours]].alias(ours) for ours in (c.REQUEST_ID, c.ITEM_ID, value)])
         as_declared = all(
             frame[name].dtype in _DECLARED[name] and not frame[name].null_count() for name in frame.columns
         )
-        return frame if as_declared and not np.isnan(frame[value].to_numpy()).any() else None
+        # A minimum is NaN where any value is, and comes faster than asking each of them.
+        return frame if as_declared and not (len(frame) and np.isnan(frame[value].to_numpy().min())) else None
 
     def read(self, schema: Schema) -> pl.DataFrame:
         """All rows, checked."""
