@@ -307,6 +307,15 @@ def test_compare_pairs_by_request() -> None:
         rankcast.compare(one, rankcast.score(SHOWN, LOG, ["ndcg"]))
 
 
+def test_compare_takes_the_requests_that_count_for_both() -> None:
+    names = ["rr", "entropy@1", "personalization"]
+    fewer = {request: shown for request, shown in SHOWN.items() if request != "r4"}
+    one, other = (rankcast.score(slates, LOG, names, missing="exclude") for slates in (SHOWN, fewer))
+    found = rankcast.compare(one, other)
+    assert [found[name].n_requests for name in names] == [3, 3, 3]
+    assert [found[name].difference for name in names] == [0.0, 0.0, 0.0]
+
+
 def test_what_a_notebook_shows_is_text() -> None:
     scores = rankcast.score({"<b>": {"a": 1.0}}, {"<b>": {"a": 1}}, ["rr"])
     assert "<td>rr</td><td>1</td>" in scores._repr_html_()

@@ -50,7 +50,7 @@ def _explain_plan(path: Path, as_json: bool) -> None:
 def _page(subject: str) -> tuple[str, str]:
     from rankcast import plugins
     from rankcast.errors import ConfigError
-    from rankcast.scoring.score import metric_page
+    from rankcast.evaluate.page import page_of
     from rankcast.study import metric
 
     for group in (plugins.RULES, plugins.STEPS, plugins.BUILTINS):
@@ -64,5 +64,4 @@ def _page(subject: str) -> tuple[str, str]:
         raise ConfigError(
             f"nothing is known as `{subject}`: no such file, rule, step or builtin, and as a metric: {error}"
         ) from error
-    page = metric_page(value)
-    return str(value), page.render()
+    return str(value), page_of(value).render()

@@ -15,9 +15,9 @@ NAME, NEEDS_ARGUMENTS = "metrics", False
 @guarded
 def command(json: Annotated[bool, typer.Option("--json", help="Print the pages for programs.")] = False) -> None:
     """List the metrics: what each computes. `rankcast explain NAME` shows its whole page."""
-    from rankcast.scoring.score import metric_pages
+    from rankcast.evaluate.page import all_pages
 
-    pages = metric_pages()
+    pages = all_pages()
     if json:
         print_json(
             [{"name": one.name, "definition": one.definition, "text": one.text, **dict(one.facts)} for one in pages]

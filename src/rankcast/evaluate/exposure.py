@@ -155,6 +155,10 @@ class Pool:
     catalogues: tuple[Catalogue | None, ...]
     _memory: dict[int, Exposure] = field(default_factory=dict, repr=False, compare=False)
 
+    def over(self, mask: Bools) -> Pool:
+        """The same with one part: some of the targets."""
+        return Pool(self.read, self.shown, self.user, (mask,), self.catalogues[:1])
+
     def values(self, part: int, weights: Floats) -> Floats:
         """The metric over a part, under B weightings (U, B) of the part's users in order of their codes (B)."""
         if part not in self._memory:

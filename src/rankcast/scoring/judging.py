@@ -13,8 +13,9 @@ from rankcast.errors import DataError, RankcastError
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Shown
 from rankcast.evaluate.judged import Judged, Rows
-from rankcast.evaluate.matching import Batch, Matched, Ties, match
+from rankcast.evaluate.matching import Batch, Matched, match
 from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, deepest, values
+from rankcast.evaluate.ordering import Ties
 from rankcast.scoring.keys import check_repeats
 from rankcast.scoring.labels import Labels
 from rankcast.scoring.stream import whole_lists

@@ -15,22 +15,19 @@ from rankcast.comparison.table import MetricColumn, Part, ValuesTable
 from rankcast.comparison.table import Terms as Rules
 from rankcast.comparison.verdicts import compare as compare_all
 from rankcast.errors import ConfigError, DataError, nearest
-from rankcast.evaluate.catalogue import Catalogue, History
+from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.grammar import default_level, parse
-from rankcast.evaluate.matching import Ties
-from rankcast.evaluate.metric import CATALOGUE, HISTORY, Metric, RequestMetric, VariantMetric, values
-from rankcast.evaluate.page import Page, all_pages, page_of
+from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, values
+from rankcast.evaluate.ordering import Ties
 from rankcast.evaluate.targets import weights
+from rankcast.scoring.given import Given, catalogue_of
 from rankcast.scoring.judging import Piece, Terms, judged_nothing, pieces, refuse_repeats
-from rankcast.scoring.keys import CollisionError, Keys, alike
+from rankcast.scoring.keys import CollisionError, Keys
 from rankcast.scoring.labels import Labels
 from rankcast.scoring.scores import SLATES, Comparison, Counts, Score, Scores, finite, values_frame
-from rankcast.sources import rankings
-from rankcast.sources.rankings import Table
 from rankcast.tables import columns as c
 from rankcast.tables import schema
-from rankcast.tables.keys import KeyIndex
 from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.valuesets import group_codes
 
@@ -72,7 +69,7 @@ def score(
     """
     asked = _metrics([metrics] if isinstance(metrics, str) else metrics)
     _check_options(ties, missing, without_labels, confidence, level)
-    given = _Given.open(slates, labels, dict(columns or {}), items, history)
+    given = Given.open(slates, labels, dict(columns or {}), items, history)
     given.check_needs(asked)
     for attempt in range(_SEEDS):
         try:
@@ -103,33 +100,26 @@ def compare(
     if not names:
         raise DataError("the two have no metric in common")
     columns = {metric.name: metric for metric in other.metrics}
+    mask = one.parts[0].mask & other.parts[0].mask
     both = ValuesTable(
         baseline="baseline",
         variants=("baseline", "variant"),
         decided=frozenset({"variant"}),
         user=one.user,
         weight=one.weight,
-        parts=(Part(None, one.parts[0].mask & other.parts[0].mask),),
-        metrics=tuple(_paired(metric, columns[metric.name]) for metric in one.metrics if metric.name in names),
+        parts=(Part(None, mask),),
+        metrics=tuple(_paired(metric, columns[metric.name], mask) for metric in one.metrics if metric.name in names),
     )
     rules = Rules(confidence, smallest_effect, "holm", 0)
     return Comparison(compare_all(both, rules)[1], confidence)
 
 
-def metric_pages() -> list[Page]:
-    """The pages of all metrics."""
-    return all_pages()
-
-
-def metric_page(metric: Metric) -> Page:
-    """The page of one."""
-    return page_of(metric)
-
-
-def _paired(variant: MetricColumn, baseline: MetricColumn) -> MetricColumn:
+def _paired(variant: MetricColumn, baseline: MetricColumn, mask: Bools) -> MetricColumn:
+    """One column of both, over the requests that count for both."""
     if variant.values is not None and baseline.values is not None:
         return replace(variant, values={"baseline": baseline.values[SLATES], "variant": variant.values[SLATES]})
-    pooled = {"baseline": (baseline.pooled or {})[SLATES], "variant": (variant.pooled or {})[SLATES]}
+    pools = {"baseline": (baseline.pooled or {})[SLATES], "variant": (variant.pooled or {})[SLATES]}
+    pooled = {name: pool.over(mask) for name, pool in pools.items() if isinstance(pool, Pool)}
     return replace(variant, pooled=pooled)
 
 
@@ -155,51 +145,6 @@ def _check_options(ties: str, missing: str, without_labels: str, confidence: flo
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What was handed over, opened and under our names. `slate_rows` are checked where they are in memory anyway."""
-
-    slates: Table
-    slate_rows: pl.DataFrame | None
-    labels: Table
-    label_rows: pl.DataFrame
-    items: tuple[Table, pl.DataFrame] | None
-    history: tuple[Table, pl.DataFrame] | None
-
-    @classmethod
-    def open(cls, slates: Any, labels: Any, columns: dict[str, str], items: Any, history: Any) -> _Given:
-        slate_table, label_table = rankings.slates_and_labels(
-            rankings.open_table(slates, "slates", c.SCORE, lazy=True),
-            rankings.open_table(labels, "labels", c.GRADE),
-            columns,
-        )
-        label_rows = rankings.read_labels(label_table)
-        whole = slate_table.whole is not None
-        rows = slate_table.read(schema.SLATES) if whole else slate_table.check(slate_table.sample(), schema.SLATES)
-        catalogue = None if items is None else rankings.read_catalogue(items, columns)
-        past = None if history is None else rankings.read_history(history, columns)
-        for name in (c.REQUEST_ID, c.ITEM_ID):
-            ours, theirs = alike((slate_table, rows[name]), (label_table, label_rows[name]))
-            rows, label_rows = rows.with_columns(ours), label_rows.with_columns(theirs)
-        return cls(slate_table, rows if whole else None, label_table, label_rows, catalogue, past)
-
-    def check_needs(self, metrics: Iterable[Metric]) -> None:
-        """DataError where a metric needs what was not given."""
-        for metric in metrics:
-            for need in sorted(metric.needs()):
-                scope, _, name = need.partition(".")
-                if scope in {CATALOGUE, "item"} and self.items is None:
-                    raise DataError(
-                        f"`{metric}` needs to know the items: give --items, a file with item_id and attributes"
-                    )
-                if need == HISTORY and self.history is None:
-                    raise DataError(
-                        f"`{metric}` needs what users did before: give --history, a file with user_id, item_id"
-                    )
-                if scope == "item" and self.items is not None and name not in self.items[1].columns:
-                    raise DataError(f"`{metric}`: no column `{name}` in items{nearest(name, self.items[1].columns)}")
-
-
-@dataclass(frozen=True)
 class _Judged:
     labels: Labels
     columns: dict[str, Floats]
@@ -210,11 +155,11 @@ class _Judged:
     catalogue: Catalogue | None
 
 
-def _judge(given: _Given, metrics: list[Metric], ties: Ties, level: float, seed: int) -> _Judged:
+def _judge(given: Given, metrics: list[Metric], ties: Ties, level: float, seed: int) -> _Judged:
     request_keys = Keys(given.label_rows[c.REQUEST_ID].dtype == pl.String, seed)
     item_keys = Keys(given.label_rows[c.ITEM_ID].dtype == pl.String, seed)
     labels = Labels.of(given.labels, given.label_rows, request_keys, item_keys)
-    catalogue = _catalogue(given, item_keys)
+    catalogue = catalogue_of(given, item_keys)
     terms = Terms(metrics, ties, catalogue, level)
     slates, rows = given.slates, given.slate_rows
     if rows is not None:
@@ -254,28 +199,6 @@ def _joined(done: list[Piece], labels: Labels, terms: Terms) -> _Judged:
     return _Judged(labels, columns, whole, has_slate, has_relevant, counts, terms.catalogue)
 
 
-def _catalogue(given: _Given, keys: Keys) -> Catalogue | None:
-    """What is known of items; its codes are in order of item_id."""
-    tables = [one for one in (given.items, given.history) if one is not None]
-    if not tables:
-        return None
-    labelled = (given.labels, given.label_rows[c.ITEM_ID])
-    ids = [alike(labelled, (table, frame[c.ITEM_ID]))[1] for table, frame in tables]
-    universe = pl.concat(ids).unique().sort()
-    code = pl.DataFrame({c.ITEM_ID: universe}).with_row_index("code")
-    item_keys = keys.of(universe)
-    keys.check_distinct(universe, item_keys)
-    frame, available, history = pl.DataFrame({c.ITEM_ID: universe}), np.zeros(len(universe), dtype=bool), None
-    if given.items is not None:
-        frame = frame.join(given.items[1].with_columns(ids[0]), on=c.ITEM_ID, how="left", maintain_order="left")
-        available = universe.is_in(ids[0].implode()).to_numpy()
-    if given.history is not None:
-        item = pl.DataFrame({c.ITEM_ID: ids[-1]}).join(code, on=c.ITEM_ID, maintain_order="left")["code"]
-        user = given.history[1][c.USER_ID].rank("dense")
-        history = History.of(user.cast(pl.Int64).to_numpy(), item.cast(pl.Int64).to_numpy(), len(universe))
-    return Catalogue(frame, available, history, KeyIndex(item_keys))
-
-
 def _scores(
     judged: _Judged,
     asked: list[Metric],
@@ -294,7 +217,7 @@ def _scores(
     for metric in asked:
         column = partial(MetricColumn, str(metric), "primary", metric.higher_is_better, bounds=metric.bounds)
         if isinstance(metric, VariantMetric):
-            shown = (judged.shown or Shown.create()).within(metric.k)
+            shown = metric.add(metric.create(), judged.shown or Shown.create())
             pool = Pool(metric.result, shown, user, (mask,), (judged.catalogue,))
             columns.append(column(values=None, pooled={SLATES: pool}))
             continue
