@@ -11,9 +11,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,14 @@ class Claim:
     within: float = 1e-9
 
 
-def same(peer: str, **pairs: str) -> list[Claim]:
+def same(peer: str, pairs: dict[str, str]) -> list[Claim]:
     return [Claim(peer, theirs, ours) for theirs, ours in pairs.items()]
 
 
-GDEVAL = {"within": 0.5000001e-5, "why": "it prints five decimals"}
+ILD = "IntraListDiversity(k=5, distance_calculator=categories)"
+GDEVAL = {"within": 0.5000001e-5, "why": "to the five decimals that it prints"}
 CLAIMS = [
-    *same(RANX, **{
+    *same(RANX, {
         "ndcg": "ndcg", "ndcg@5": "ndcg@5", "ndcg_burges@5": "ndcg(gain=exp)@5", "dcg@5": "dcg@5",
         "dcg_burges@5": "dcg(gain=exp)@5", "map": "ap", "map@5": "ap@5", "map@5-l2": "ap(level=2)@5", "mrr": "rr",
         "mrr@5": "rr@5", "recall": "recall", "recall@5": "recall@5", "recall@5-l2": "recall(level=2)@5",
@@ -105,9 +106,9 @@ CLAIMS = [
           "what stands behind `@` is the persistence, here 0.10: it has no cut-off"),
     Claim(RANX, "hits@5", "hit@5", False, "the number of hits, not whether there is one"),
     Claim(RANX, "bpref", "bpref", False,
-          "NaN where the list shows a relevant item and no label has grade 0 (it divides 0 by 0; there each relevant item counts 1 "
-          "here and in trec_eval); equal elsewhere"),
-    *same(PYTREC, **{
+          "NaN where the list shows a relevant item and no label has grade 0: it divides 0 by 0, where here and in trec_eval "
+          "each relevant item counts 1; equal elsewhere"),
+    *same(PYTREC, {
         "ndcg": "ndcg", "ndcg_cut_5": "ndcg@5", "map": "ap", "map_cut_5": "ap@5", "map (relevance_level=2)": "ap(level=2)",
         "recip_rank": "rr", "P_5": "precision@5", "P_5 (relevance_level=2)": "precision(level=2)@5", "recall_5": "recall@5",
         "success_5": "hit@5", "relative_P_5": "recall(norm=cut)@5", "Rprec": "r_precision", "bpref": "bpref",
@@ -117,13 +118,13 @@ CLAIMS = [
     Claim(PYTREC, "num_rel_ret", "recall", False, "the number of relevant items in the list; `recall` divides it by R"),
     Claim(PYTREC, "set_map", "ap", False, "precision times recall of the whole list, whatever its order"),
     Claim(PYTREC, "set_relative_P", "recall", False, "it divides by min(R, list length), `recall` by R"),
-    *same(IR, **{
+    *same(IR, {
         "nDCG": "ndcg", "nDCG@5": "ndcg@5", "nDCG(gains={1:1,2:3,3:7})@5": "ndcg(gain=exp)@5",
         "nDCG(gains={2:1,3:1})@5": "ndcg(gain=binary)@5",
     }),
     Claim(IR, "nDCG(dcg='exp-log2')@5", "ndcg(gain=exp)@5", **GDEVAL),
     Claim(IR, "ERR@5", "err@5", **GDEVAL),
-    *same(IR, **{
+    *same(IR, {
         "AP": "ap", "AP@5": "ap@5", "AP(rel=2)": "ap(level=2)", "RR": "rr", "RR@5": "rr@5", "RR(rel=2)": "rr(level=2)",
         "P@5": "precision@5", "P(rel=2)@5": "precision(level=2)@5", "R@5": "recall@5", "R(rel=2)@5": "recall(level=2)@5",
         "Success@5": "hit@5", "Success(rel=2)@5": "hit(level=2)@5", "Rprec": "r_precision",
@@ -131,28 +132,28 @@ CLAIMS = [
         "SetR": "recall", "SetF": "f1", "SetF(rel=2)": "f1(level=2)", "NumRet": "list_length", "Judged@5": "judged@5",
     }),
     Claim(IR, "P(judged_only=True)@5", "precision@5", False,
-          "items without a label are taken out before ranks are counted; here they keep their places and `unjudged` says how many "
-          "they are"),
-    Claim(IR, "nDCG(judged_only=True)@5", "ndcg@5", False, "the same"),
+          "items without a label are taken out before ranks are counted; here they keep their places, and `unjudged` counts "
+          "them"),
+    Claim(IR, "nDCG(judged_only=True)@5", "ndcg@5", False, "as `P(judged_only=True)@5`"),
     Claim(IR, "NumRet(rel=1)", "recall", False, "the number of relevant items in the list; `recall` divides it by R"),
     Claim(IR, "SetAP", "ap", False, "precision times recall of the whole list, whatever its order"),
     Claim(IR, "SetP(relative=True)", "recall", False, "it divides by min(R, list length), `recall` by R"),
     Claim(IR, "SetF(beta=2.0)", "f1", False,
           "recall weighs more than precision; mind that beta stands where the textbook has its square, as in trec_eval"),
     Claim(IR, "Accuracy", "auc", False,
-          "it knows relevant items in the list only, and leaves out a request whose list has none; in `auc` a relevant item that is "
-          "not shown stands below all that is"),
-    *same(RECTOOLS, **{
+          "it knows relevant items in the list only, and leaves out a request whose list has none; in `auc` a relevant item that "
+          "is not shown stands below all that is"),
+    *same(RECTOOLS, {
         "Precision(k=5)": "precision@5", "Precision(k=5, r_precision=True)": "recall(norm=cut)@5", "Recall(k=5)": "recall@5",
         "F1Beta(k=5)": "f1@5", "HitRate(k=5)": "hit@5", "MRR(k=5)": "rr@5", "MAP(k=5)": "ap@5",
         "NDCG(k=5, divide_by_achievable=True)": "ndcg(gain=binary)@5",
         "NDCG(k=5, divide_by_achievable=True, log_base=10)": "ndcg(gain=binary)@5", "MeanInvUserFreq(k=5)": "novelty@5",
         "AvgRecPopularity(k=5)": "popularity@5", "CatalogCoverage(k=5, normalize=True)": "coverage@5",
-        "IntraListDiversity(k=5, distance_calculator=categories)": "diversity(by=item.category)@5",
+        ILD: "diversity(by=item.category)@5",
     }),
     Claim(RECTOOLS, "NDCG(k=5)", "ndcg(gain=binary)@5", False,
-          "it divides by the ideal of k hits even where a request has fewer relevant items, so that a perfect list may stay below 1; "
-          "and it knows no grades, unlike plain `ndcg`"),
+          "it divides by the ideal of k hits even where a request has fewer relevant items, so that a perfect list may stay "
+          "below 1; and it knows no grades, unlike plain `ndcg`"),
     Claim(RECTOOLS, "MAP(k=5, divide_by_k=True)", "ap(norm=cut)@5", False,
           "it divides by k, `norm=cut` by min(R, k): a perfect list stays below 1 where R is below k"),
     Claim(RECTOOLS, "Precision(k=5, r_precision=True)", "r_precision@5", False,
@@ -165,8 +166,8 @@ CLAIMS = [
     Claim(RECTOOLS, "PAP(k=5)", "auc", False,
           "as PartialAUC, within the first k relevant items, over k min(R, k)"),
     Claim(RECTOOLS, "Serendipity(k=5)", "serendipity@5", False,
-          "a relevant item counts by how far it stands above its place in the order of popularity, over the size of the catalogue, "
-          "and the sum is divided by the items shown; here it counts 1 if the k most popular lack it, over k"),
+          "a relevant item counts by how far it stands above its place in the order of popularity, over the size of the "
+          "catalogue, and the sum is divided by the items shown; here it counts 1 if the k most popular lack it, over k"),
     Claim(RECTOOLS, "AvgRecPopularity(k=5, normalize=True)", "popularity@5", False,
           "shares of all events, not numbers of them"),
     Claim(RECTOOLS, "CatalogCoverage(k=5)", "coverage@5", False, "the number of items, not their share of the catalogue"),
@@ -184,10 +185,11 @@ NOT_HERE = {
     ),
     IR: (
         "AP_IA", "BPM", "Compat", "ERR_IA", "INSQ", "INST", "IPrec", "NERR10", "NERR11", "NERR8", "NERR9", "NRBP", "NumQ",
-        "NumRel", "P_IA", "RBP", "SDCG", "StRecall", "alpha_DCG", "alpha_nDCG", "infAP", "nERR_IA", "nNRBP",
+        "NumRel", "P_IA", "SDCG", "StRecall", "alpha_DCG", "alpha_nDCG", "infAP", "nERR_IA", "nNRBP",
     ),
     RECTOOLS: ("Accuracy", "MCC", "Intersection", "UnrepeatedReco"),
 }  # fmt: skip
+UNTRIED = {IR: {"RBP": "needs the back end cwl_eval; `RBP(rel=1)` as recorded from it equals `rbp`"}}
 
 
 # --- Who counts, and ties: small cases whose answers are known ---
@@ -209,6 +211,11 @@ class Case:
     expected: float | None
     options: dict[str, str] | None = None
     ours: str = ""
+    also: tuple[tuple[str, str, float], ...] = ()  # more of theirs and ours under the same rule, with their means
+
+    @property
+    def asks(self) -> tuple[tuple[str, str, float | None], ...]:
+        return ((self.theirs, self.metric, self.expected), *self.also)
 
 
 def rows(request: str, *items: str) -> Lists:
@@ -244,16 +251,20 @@ CASES = [
     Case(NO_LIST, COMPARABLE, "worth 0", UNANSWERED, "mrr", "rr", 0.5, ZERO),
     Case(NO_LIST, PYTREC, "left out", UNANSWERED, "recip_rank", "rr", 1.0, LEFT_OUT),
     Case(NO_LIST, IR, "worth 0", UNANSWERED, "RR", "rr", 0.5, ZERO),
-    Case(NO_LIST, RECTOOLS, "worth 0 in metrics of labels", UNANSWERED, "MRR(k=5)", "rr@5", 0.5, ZERO),
+    Case(NO_LIST, RECTOOLS, "worth 0 in metrics of labels", UNANSWERED, "MRR(k=5)", "rr@5", 0.5, ZERO,
+         also=(("Recall(k=5)", "recall@5", 0.5), ("MAP(k=5)", "ap@5", 0.5))),
     Case(NO_LIST, RECTOOLS, "left out in novelty, popularity and diversity", UNANSWERED, "MeanInvUserFreq(k=5)", "novelty@5",
-         1.0, LEFT_OUT),
+         1.0, LEFT_OUT, also=(("AvgRecPopularity(k=5)", "popularity@5", 1.0), (ILD, "diversity(by=item.category)@5", 1.0))),
     Case(NO_LABELS, RANX, REFUSED, UNASKED, "mrr", "rr", None, ours="left out"),
     Case(NO_LABELS, COMPARABLE, "left out", UNASKED, "mrr", "rr", 1.0, {}),
     Case(NO_LABELS, PYTREC, "left out", UNASKED, "recip_rank", "rr", 1.0, {}),
     Case(NO_LABELS, IR, "left out", UNASKED, "RR", "rr", 1.0, {}),
-    Case(NO_LABELS, RECTOOLS, "left out in metrics of labels", UNASKED, "MRR(k=5)", "rr@5", 1.0, {}),
-    Case(NO_LABELS, RECTOOLS, "counted in novelty, popularity, diversity, serendipity and coverage", UNASKED,
-         "AvgRecPopularity(k=5)", "popularity@5", 0.5, ours="left out everywhere"),
+    Case(NO_LABELS, RECTOOLS, "left out in metrics of labels", UNASKED, "MRR(k=5)", "rr@5", 1.0, {},
+         also=(("Recall(k=5)", "recall@5", 1.0), ("MAP(k=5)", "ap@5", 1.0))),
+    Case(NO_LABELS, RECTOOLS, "counted in novelty, popularity, diversity and coverage", UNASKED, "AvgRecPopularity(k=5)",
+         "popularity@5", 0.5, ours="left out everywhere",
+         also=(("MeanInvUserFreq(k=5)", "novelty@5", 0.75), (ILD, "diversity(by=item.category)@5", 0.5),
+               ("CatalogCoverage(k=5, normalize=True)", "coverage@5", 1.0))),
     Case(NO_HIT, RANX, "worth 0", IRRELEVANT, "recall@5", "recall@5", 0.5, {"without_labels": "zero"}),
     Case(NO_HIT, PYTREC, "worth 0", IRRELEVANT, "recall_5", "recall@5", 0.5, {"without_labels": "zero"}),
     Case(NO_HIT, IR, "worth 0", IRRELEVANT, "R@5", "recall@5", 0.5, {"without_labels": "zero"}),
@@ -285,7 +296,7 @@ CASES = [
     Case("A grade of 1.5", IR, "refused in what pytrec_eval computes", FRACTIONS, "nDCG", "ndcg", None, ours="taken as it is"),
     Case("A list of nothing but relevant items", IR, "`Accuracy` divides by zero and fails", ALL_RELEVANT, "Accuracy", "auc",
          None, ours="the share of the relevant items that the list shows"),
-    Case("A request id that does not end in digits", IR, "refused in what gdeval computes", WORDS, "ERR@5", "err@5", None,
+    Case("A request id that is not a number", IR, "refused in what gdeval computes", WORDS, "ERR@5", "err@5", None,
          ours="any id will do"),
     Case("Request ids with a hyphen, such as `de-1`", IR, "gdeval drops what stands before it; the value is lost and counts as 0",
          HYPHENS, "ERR@5", "err@5", 0.0, ours="any id will do"),
@@ -352,24 +363,38 @@ def _job(data: Data, measure: str, shared: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def answers(peer: str) -> tuple[set[str], dict[str, Values], list[Values | Exception]]:
-    """All of one peer: what it offers, its values by claim, and what it makes of the cases that are about it, in their order."""
+@dataclass(frozen=True)
+class Answers:
+    """All of one peer: the names it offers, its values by claim, and those of each ask of its cases; None is a refusal."""
+
+    offered: set[str]
+    claims: dict[str, Values]
+    cases: list[list[Values | None]]
+
+
+def answers(peer: str) -> Answers:
     claims = list(dict.fromkeys(claim.theirs for claim in CLAIMS if claim.peer == peer))
     cases = cases_of(peer)
     if peer == RECTOOLS:
         asked = [(workload(), theirs, False) for theirs in claims]
-        asked += [(case.data, case.theirs, case.peer == SHARED) for case in cases]
+        asked += [(case.data, theirs, case.peer == SHARED) for case in cases for theirs, _, _ in case.asks]
         offered, values = rectools(asked)
-        return set(offered), dict(zip(claims, values, strict=False)), list(values[len(claims) :])
+        rest = iter(values[len(claims) :])
+        made = [[next(rest) for _ in case.asks] for case in cases]
+        return Answers(set(offered), dict(zip(claims, values, strict=False)), made)
     ask = {RANX: ranx, PYTREC: pytrec_eval, IR: ir_measures}[peer]
-    made: list[Values | Exception] = []
+    made: list[list[Values | None]] = []
     for case in cases:
         options = {"make_comparable": True} if case.peer == COMPARABLE else {}
-        try:
-            made.append(ask(case.data, case.theirs, **options))
-        except Exception as error:  # noqa: BLE001 - whatever it raises is its refusal
-            made.append(error)
-    return _offered(peer), {theirs: ask(workload(), theirs) for theirs in claims}, made
+        made.append([_refusable(partial(ask, case.data, theirs, **options)) for theirs, _, _ in case.asks])
+    return Answers(_offered(peer), {theirs: ask(workload(), theirs) for theirs in claims}, made)
+
+
+def _refusable(ask: Callable[[], Values]) -> Values | None:
+    try:
+        return ask()
+    except Exception:  # noqa: BLE001 - whatever it raises is its refusal
+        return None
 
 
 def cases_of(peer: str) -> list[Case]:
@@ -402,12 +427,14 @@ def stem(peer: str, theirs: str) -> str:
 HEAD = """\
 # How our numbers relate to theirs
 
-Who moves from another library, or checks one against the other, must know which number is which. Each line below is checked against the living library by our tests,
-on 60 requests without ties and on small cases; where two numbers differ, the test also computes theirs by hand from the reason that is given. R is the number of relevant items of a request.
-The page is made from the same table: `python tests/peers.py > docs/guide/peers.md`.
+Metrics of the same name are not always the same number. Each line below is held against the library itself by our tests, on 60
+requests without ties and on small cases. Where two numbers differ, the tests also compute theirs by hand, so that the reason
+given is the true one. R is the number of relevant items of a request; 5 stands for any cut-off, 2 for any level.
+
+The tests and this page are made of one table: `python tests/peers.py > docs/guide/peers.md` writes the page again.
 """
 NOTES = {
-    RANX: "A run and qrels of dicts.",
+    RANX: "Asked by `evaluate`, with `Qrels` and `Run` of dicts. `-l2` is its relevance level.",
     PYTREC: "The names of the reference program trec_eval, in Python.",
     IR: "It passes measures on to back ends: most to pytrec_eval, `ERR` and `nDCG(dcg='exp-log2')` to gdeval, `RR@k` to msmarco; "
     "`Judged` and `Accuracy` are its own.",
@@ -423,12 +450,14 @@ def page() -> str:
     for peer, note in NOTES.items():
         lines = [(f"`{claim.theirs}`", f"`{claim.ours}`", _verdict(claim)) for claim in CLAIMS if claim.peer == peer]
         parts.append(f"## {peer}\n\n{note}\n\n{_table((peer, 'Rankcast', 'equal'), lines)}")
+        parts += [f"Not asked: `{name}`, which {why}.\n" for name, why in UNTRIED.get(peer, {}).items()]
         if NOT_HERE[peer]:
             parts.append(f"No counterpart here: {', '.join(f'`{name}`' for name in NOT_HERE[peer])}.\n")
     parts.append(
         "## Who counts, ties and odd input\n\n"
-        "No metric is equal where two libraries do not count the same requests, or do not see the same order. The right column names the option of `rankcast score` that does "
-        "as they do, or says what happens here where none does.\n"
+        "Equal metrics still give unequal means where two libraries do not count the same requests, or break ties otherwise. "
+        "The right column names the option of `rankcast score` that does as they do; where none does, it says what happens "
+        "here.\n"
     )
     for situation in dict.fromkeys(case.situation for case in CASES):
         lines = [(case.peer, case.they, _ours(case)) for case in CASES if case.situation == situation]
@@ -437,7 +466,7 @@ def page() -> str:
 
 
 def _verdict(claim: Claim) -> str:
-    return ": ".join(filter(None, ["yes" if claim.equal else "no", claim.why]))
+    return (", " if claim.equal else ": ").join(filter(None, ["yes" if claim.equal else "no", claim.why]))
 
 
 def _ours(case: Case) -> str:

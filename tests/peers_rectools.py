@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from typing import Any
 
 import pandas as pd
 from rectools import Columns, metrics
 from rectools.metrics.base import MetricAtK
 
 
-def calculator(items):
+def calculator(items: dict[str, int]) -> metrics.PairwiseDistanceCalculator:
     features = pd.DataFrame(sorted(items.items()), columns=[Columns.Item, "category"]).set_index(Columns.Item)
     return metrics.PairwiseHammingDistanceCalculator(features)
 
 
-def value(job):
+def value(job: dict[str, Any]) -> dict[str, float] | float:
     tables = {
         "reco": pd.DataFrame(job["reco"], columns=[Columns.User, Columns.Item, Columns.Rank]),
         "interactions": pd.DataFrame(job["interactions"], columns=[Columns.User, Columns.Item]),
@@ -30,7 +31,7 @@ def value(job):
     return float(found) if compute == metric.calc else {user: float(one) for user, one in found.items()}
 
 
-def offered():
+def offered() -> list[str]:
     classes = {name: getattr(metrics, name) for name in metrics.__all__}
     return [name for name, one in classes.items() if isinstance(one, type) and issubclass(one, MetricAtK)]
 

@@ -40,7 +40,7 @@ class JudgedShare(RequestMetric):
     needs_labels: ClassVar[bool] = False
     of_empty_list: ClassVar[float | None] = None
     cost: ClassVar[str] = "judged items"
-    source: ClassVar[str] = "Buckley and Voorhees (2004); Judged@k of ir_measures for norm=cut"
+    source: ClassVar[str] = "Buckley and Voorhees (2004); Judged@k of ir_measures"
 
     def needs(self) -> frozenset[str]:
         return frozenset({IMPRESSIONS})
