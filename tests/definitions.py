@@ -133,7 +133,7 @@ def _beyond(
         pairs = [(one, other) for at, one in enumerate(shown) for other in shown[at + 1 :]]
         return sum(groups.get(one) != groups.get(other) for one, other in pairs) / len(pairs) if pairs else 0.0
     everyone = {user for user, _ in history}
-    if word == "novelty" and not everyone:
+    if word != "diversity" and not everyone:
         return math.nan
     users = {item: {user for user, other in history if other == item} for item in shown}
     worth = [
@@ -162,7 +162,7 @@ def pooled(
         return _gini([shown.count(item) for item in available])
     if word == "exposure_gini":
         kinds = {groups[item] for item in available if groups.get(item) is not None}
-        return _gini([sum(groups.get(item) == kind for item in shown if item in available) for kind in kinds])
+        return _gini([sum(groups.get(item) == kind for item in shown) for kind in kinds])
     if word == "exposure_share":
         return sum(groups.get(item) == "a" for item in shown) / len(shown) if shown else math.nan
     if word == "entropy":

@@ -583,7 +583,9 @@ def novelty(_: Metric, top: list[Any], known: Known) -> float | None:
     return math.fsum(math.log2(len(everyone) / max(count, 1)) for count in users) / (len(top) or 1)
 
 
-def popularity(_: Metric, top: list[Any], known: Known) -> float:
+def popularity(_: Metric, top: list[Any], known: Known) -> float | None:
+    if not known.past.events:
+        return None
     return sum(known.past.events.get(item, 0) for item in top) / (len(top) or 1)
 
 
@@ -653,7 +655,7 @@ def measure_all(metric: Metric, world: World, slates: dict[Any, list[Any]], requ
     assert metric.name == "exposure_gini", metric
     column = metric.settings["by"].removeprefix("item.")
     groups = {item: row[column] for item, row in world.items.items()}
-    taken = [groups.get(item) for item in places if item in pool]
+    taken = [groups.get(item) for item in places]
     return gini([taken.count(group) for group in {groups.get(item) for item in pool} - {None}])
 
 

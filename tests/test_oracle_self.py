@@ -120,10 +120,53 @@ def test_metrics() -> None:
         "hit@1": 0,
         "recall(level=5)": None,
         "list_length@2": 2,
+        "dcg(gain=binary, discount=none)@2": 1,
+        "dcg(discount=reciprocal)": 4 / 2 + 1 / 3,
+        "dcg(discount=log2_from_2)": 4 / 1 + 1 / math.log2(3),
+        "recall(norm=cut)@2": 1 / 2,
+        "f1@2": 2 * 1 / (2 + 3),
+        "rbp(p=0.5)": 0.5 * (0.5 + 0.25),
+        "err@2": 1 / 2 * 15 / 16,
+        "err(max_grade=5)": 1 / 2 * 15 / 32 + 1 / 3 * 17 / 32 * 1 / 32,
+        "bpref": (2 * (1 - 1 / 2)) / 3,  # x and y are judged and not relevant; c is not in the list
+        "bpref(level=2)": 0,  # of x, y, b and c, all not good enough, one stands above the only relevant item
+        "auc": 0,  # x stands above both, and c is not there
+        "auc(level=2)": 1 / 2,  # above b, below x
+        "r_precision": 2 / 3,
+        "judged": 2 / 3,
+        "unjudged(norm=cut)@4": 1 / 4,
+        "novelty@2": (math.log2(3 / 2) + math.log2(3 / 1)) / 2,  # nobody had to do with a: as if one had
+        "popularity": (3 + 0 + 1) / 3,
+        "serendipity@2": 1 / 2,  # x and b are the most popular: a
+        "serendipity(level=2)": 1 / 3,
+        "diversity(by=item.kind)": 2 / 3,
     }
-    slate, grades = ["x", "a", "b"], {"a": 4, "b": 1, "c": 1}
-    values = {name: oracle.measure(oracle.parse(name), slate, grades, zero=False) for name in expected}
+    past = oracle.History({"x": 3, "b": 1}, {"x": {1, 2}, "b": {3}})
+    items = {"x": {"kind": "k"}, "a": {"kind": None}}  # nothing is known about b
+    known = oracle.Known({"a": 4, "b": 1, "c": 1}, {"x", "y", "b"}, past, items, zero=False)
+    values = {name: oracle.measure(oracle.parse(name), ["x", "a", "b"], known) for name in expected}
     assert values == pytest.approx(expected)
+
+
+def test_what_is_not_measurable() -> None:
+    names = ["judged@2", "unjudged", "novelty", "popularity", "diversity(by=item.kind)", "judged(norm=cut)@2", "auc"]
+    known = oracle.Known({"a": 1}, set(), oracle.History({}, {}), {}, zero=True)
+    values = [oracle.measure(oracle.parse(name), [], known) for name in names]
+    assert values == [None, None, None, None, 0, 0, 0]
+
+
+def test_metrics_of_a_variant() -> None:
+    assert oracle.gini([0, 0, 3]) == pytest.approx(2 / 3)
+    assert oracle.gini([1, 2, 3]) == pytest.approx((-2 * 1 + 2 * 3) / (3 * 6))
+    assert oracle.gini([0, 0]) is oracle.gini([]) is None
+    lists = [
+        ("ann", {1, 2}),
+        ("ann", {1, 2}),
+        ("bob", {1}),
+        ("eve", set[int]()),
+    ]  # two pairs, both alike by 1 / sqrt(2)
+    assert oracle.personalization(lists) == pytest.approx(1 - 1 / math.sqrt(2))
+    assert oracle.personalization(lists[:2]) is None
 
 
 def test_corrections() -> None:

@@ -311,6 +311,18 @@ def test_decisions(primary, guardrail, invalid, findings, decision) -> None:
     assert {name: one.decision for name, one in decisions.items()} == {"b": decision}  # a reference is never decided
 
 
+def test_a_primary_that_nobody_can_measure_does_not_hide_a_guardrail() -> None:
+    """Targets are there, so `no target is left` would be untrue; and the guardrail is worse."""
+    ones = np.ones(200)
+    values = {"p": ("primary", True, {"a": ones, "b": np.full(200, np.nan), "popular": ones})}
+    values["g"] = ("guardrails", True, {"a": ones, "b": ones - UP, "popular": ones})
+    found = table(values, np.arange(200))
+    decision = decide(found, compare(found, EQUIVALENT)[1], None, ())["b"]
+    assert decision.decision == "no-go"
+    assert "guardrail g is worse" in decision.because
+    assert "p is undecided: not measurable" in decision.because
+
+
 # --- Coverage: a bootstrap over users ---
 
 

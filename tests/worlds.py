@@ -98,7 +98,7 @@ KNOBS: dict[str, list[Any]] = {
     "without_labels": ["exclude", "zero"],
     "average": ["request", "user", "request.keyword"],
     "where": TARGETS,
-    "metrics": [1, 2, 3, 4, 5, 6, 7, 9],
+    "metrics": [1, 2, 3, 5, 8, 12, 16],
     "coverage": [0, 1, 2, 4],  # it and other metrics with a value per variant
     "segments": [0, 1, 2, 3],
     "smallest": [None, "1%", "30%", "5 %"],

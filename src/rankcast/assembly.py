@@ -216,6 +216,9 @@ def scene_of(plan: Plan, logs: Logs) -> Scene:
             start = plan.instant(plan.study.period.from_)
             history = History.before(logs.events, graded, start, len(logs.ids.items))
         catalogue = Catalogue(logs.items.frame, logs.items.known, history)
+        for planned in plan.metrics:
+            with _placed(plan, plan.study_file, "metrics"):
+                planned.metric.check(catalogue)
     return Scene(
         user=logs.requests.user,
         until=logs.requests.time + plan.service.labels.horizon.micros,

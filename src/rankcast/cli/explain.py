@@ -58,6 +58,8 @@ def _page(subject: str) -> tuple[str, str]:
         if name in plugins.names(group):
             cls = plugins.load(group, name)
             return (f"{name} {cls.name}" if group == plugins.RULES else name), inspect.getdoc(cls) or ""
+    if subject in plugins.names(plugins.METRICS):
+        return subject, page_of(plugins.load(plugins.METRICS, subject)()).render()
     try:
         value = metric(subject)
     except ConfigError as error:

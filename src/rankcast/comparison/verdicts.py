@@ -65,7 +65,7 @@ def _decide(rows: Sequence[ComparisonRow], directions: Mapping[str, bool]) -> Va
     primary = next(row for row in rows if row.family == "primary")
     worse = [row for row in rows if row.family == "guardrails" and row.verdict == "worse"]
     because = f"{primary.metric} is {primary.verdict}: {describe(primary)}"
-    if primary.n_requests == 0:
+    if all(row.n_requests == 0 for row in rows):
         return VariantDecision(decision="undecided", because="no target is left to judge by; the ledger says why")
     certain = [row for row in rows if row.family == "guardrails" and _certain_harm(row, directions)]
     if certain:

@@ -108,8 +108,9 @@ def _segments(plan: Plan, study: Document) -> list[Problem]:
 def _metrics(plan: Plan, study: Document) -> list[Problem]:
     problems = []
     for planned in plan.metrics:
-        for need in sorted(planned.metric.needs()):
-            tables = _TABLES_FOR.get(need.partition(".")[0], ())
+        needs = {need.partition(".")[0] for need in planned.metric.needs()}
+        for need in sorted(needs - {"catalogue"} if "item" in needs else needs):
+            tables = _TABLES_FOR.get(need, ())
             if tables and all(getattr(plan.service.tables, table) is None for table in tables):
                 listed = " or ".join(f"`tables.{table}`" for table in tables)
                 problems.append(study.problem(f"`{planned.metric}` needs {listed}", ("metrics",)))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
+from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Exposure, Shown
 from rankcast.evaluate.judged import Judged
 from rankcast.tables.logs import Floats
@@ -46,6 +47,16 @@ class Metric:
         ]
         return self.name + (f"({', '.join(shown)})" if shown else "") + (f"@{self.k}" if self.k is not None else "")
 
+    def empty_list(self) -> float | None:
+        """What a list without items gives, where there are relevant labels; None: not measurable."""
+        return self.of_empty_list
+
+    def check(self, catalogue: Catalogue) -> None:
+        """DataError where what is known of items cannot serve it."""
+        for need in self.needs():
+            if need.startswith("item."):
+                catalogue.groups(need)
+
     def needs(self) -> frozenset[str]:
         """What it reads beside labels: columns (`item.<name>`), `catalogue`, `history`, `impressions`."""
         return frozenset()
@@ -63,7 +74,7 @@ class RequestMetric(Metric):
 
 
 class VariantMetric(Metric):
-    """A metric with one value per variant, from what was shown.
+    """A metric with one value per variant, from what was shown: every list counts alike, whatever means average over.
 
     Its state is `Shown`: created, added to and merged shard by shard, then read once.
     """

@@ -74,10 +74,12 @@ def _facts(metric: Metric) -> list[tuple[str, str]]:
         ("kind", "a value per request" if metric.per_request else "one value per variant"),
         ("direction", "higher is better" if metric.higher_is_better else "lower is better"),
         ("range", f"{low:g} and more" if isinf(high) else f"{low:g} to {high:g}"),
-        ("empty list", _value(metric.of_empty_list)),
+        ("empty list", _value(metric.empty_list())),
     ]
     if metric.needs_labels:
-        facts.append(("no relevant label", _value(metric.of_empty_truth)))
+        truth = _value(metric.of_empty_truth)
+        fate = "" if metric.of_empty_truth is not None else "; 0 where such requests count as zero"
+        facts.append(("no relevant label", truth + fate))
     facts.append(("parameters", "; ".join(["@k cuts the list", *parameters(metric)])))
     if needs:
         facts.append(("needs", "; ".join(needs)))
@@ -91,4 +93,4 @@ def _facts(metric: Metric) -> list[tuple[str, str]]:
 
 
 def _value(value: float | None) -> str:
-    return "not measurable (null; 0 where such requests count as zero)" if value is None else number(value, 1)
+    return "not measurable (null)" if value is None else number(value, 1)

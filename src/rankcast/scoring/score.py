@@ -160,6 +160,9 @@ def _judge(given: Given, metrics: list[Metric], ties: Ties, level: float, seed: 
     item_keys = Keys(given.label_rows[c.ITEM_ID].dtype == pl.String, seed)
     labels = Labels.of(given.labels, given.label_rows, request_keys, item_keys)
     catalogue = catalogue_of(given, item_keys)
+    if catalogue is not None:
+        for metric in metrics:
+            metric.check(catalogue)
     terms = Terms(metrics, ties, catalogue, level)
     slates, rows = given.slates, given.slate_rows
     if rows is not None:

@@ -20,7 +20,7 @@ class Popularity(RequestMetric):
     """popularity@k = mean over the items within rank k of the number of events that they had before.
 
     History as in `novelty`. Lower is taken as better: a list of what everybody knows already helps nobody find. An empty list
-    has none.
+    has none; without any history nothing is measurable.
     """
 
     name: ClassVar[str] = "popularity"
@@ -36,5 +36,8 @@ class Popularity(RequestMetric):
 
     def values(self, judged: Judged) -> Floats:
         rows, catalogue = judged.rows_within(self.k), judged.beyond()
-        events = looked_up(catalogue.past().events, catalogue.place(rows.item), 0).astype(np.float64)
+        history = catalogue.past()
+        if not history.everyone:
+            return np.full(judged.n, np.nan)
+        events = looked_up(history.events, catalogue.place(rows.item), 0).astype(np.float64)
         return np.nan_to_num(ratio(sum_by(rows.target, events, judged.n), judged.shown(self.k)))

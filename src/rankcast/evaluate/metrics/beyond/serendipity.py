@@ -18,8 +18,8 @@ from rankcast.tables.logs import Floats
 class Serendipity(RequestMetric):
     """serendipity@k = items within rank k that are relevant and that a list of the k most popular would not show, over k.
 
-    Popular is what had the most events in the history (as in `novelty`), ties by item_id. Without k, the list's length stands for
-    it. `level=2` sets the least grade that is relevant.
+    Popular is what had the most events in the history (as in `novelty`), ties by item_id; what had none is never popular.
+    Without k, the list's length stands for it. `level=2` sets the least grade that is relevant.
     """
 
     level: float = level()

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from rankcast.evaluate.catalogue import looked_up
 from rankcast.evaluate.exposure import Exposure, gini
 from rankcast.evaluate.metric import CATALOGUE, VariantMetric, column
 from rankcast.tables.logs import Floats
@@ -16,8 +17,8 @@ from rankcast.tables.logs import Floats
 class ExposureGini(VariantMetric):
     """exposure_gini(by=item.company_id)@k = Gini coefficient of how many places within rank k each group of items gets.
 
-    Groups are the values of a column of items; a group counts when one of its items is available (see `coverage`), even if it
-    is never shown. Items without a group do not count.
+    Groups are the values of a column of items; a group counts when one of its items is available (see `coverage`), even if
+    none is ever shown; then all its places count. Items without a group do not count.
     """
 
     by: str = column()
@@ -32,9 +33,8 @@ class ExposureGini(VariantMetric):
         catalogue = exposure.known()
         groups = catalogue.groups(self.by)
         members = np.unique(groups[catalogue.available & (groups >= 0)])
-        code, times = exposure.of_available(catalogue)
-        grouped = groups[code] >= 0
-        place = np.searchsorted(members, groups[code[grouped]])
-        total = np.zeros((len(members), times.shape[1]))
-        np.add.at(total, place, times[grouped])
+        group = looked_up(groups, catalogue.place(exposure.items), -1)
+        counted = np.isin(group, members)
+        total = np.zeros((len(members), exposure.weights.shape[1]))
+        np.add.at(total, np.searchsorted(members, group[counted]), exposure.times()[counted])
         return gini(total, 0)

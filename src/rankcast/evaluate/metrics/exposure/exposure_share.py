@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rankcast.evaluate.catalogue import looked_up
+from rankcast.evaluate.catalogue import Catalogue, looked_up
 from rankcast.evaluate.exposure import Exposure
 from rankcast.evaluate.kernels import ratio
 from rankcast.evaluate.metric import CATALOGUE, VariantMetric, condition
@@ -17,7 +17,7 @@ from rankcast.tables.logs import Floats
 class ExposureShare(VariantMetric):
     """exposure_share(where="item.is_new")@k = share of all places within rank k that items get for which a condition holds.
 
-    The condition is an SQL boolean over item.*; an item of which nothing is known does not satisfy it.
+    The condition is an SQL boolean over item.*; an item of which nothing is known has a place and does not satisfy it.
     """
 
     where: str = condition()
@@ -27,6 +27,9 @@ class ExposureShare(VariantMetric):
     def needs(self) -> frozenset[str]:
         needs = Expression.parse(self.where, scopes=("item",), score=False).needs() if self.where else frozenset()
         return needs | {CATALOGUE}
+
+    def check(self, catalogue: Catalogue) -> None:
+        catalogue.admitted(Expression.parse(self.where, scopes=("item",), score=False))
 
     def result(self, exposure: Exposure) -> Floats:
         catalogue = exposure.known()

@@ -38,9 +38,11 @@ class JudgedShare(RequestMetric):
     norm: Part = choice("shown", Part)
     name: ClassVar[str] = "judged"
     needs_labels: ClassVar[bool] = False
-    of_empty_list: ClassVar[float | None] = None
     cost: ClassVar[str] = "judged items"
     source: ClassVar[str] = "Buckley and Voorhees (2004); Judged@k of ir_measures"
+
+    def empty_list(self) -> float | None:
+        return None if self.norm == "shown" or self.k is None else 0.0
 
     def needs(self) -> frozenset[str]:
         return frozenset({IMPRESSIONS})

@@ -23,9 +23,11 @@ class UnjudgedShare(RequestMetric):
     name: ClassVar[str] = "unjudged"
     higher_is_better: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
-    of_empty_list: ClassVar[float | None] = None
     cost: ClassVar[str] = "judged items"
     source: ClassVar[str] = "Buckley and Voorhees (2004); unj_k of trec_eval for norm=cut"
+
+    def empty_list(self) -> float | None:
+        return None if self.norm == "shown" or self.k is None else 0.0
 
     def needs(self) -> frozenset[str]:
         return frozenset({IMPRESSIONS})
