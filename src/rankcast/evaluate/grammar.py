@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields, replace
 from functools import cache
+from math import isfinite
 from typing import Any, ClassVar
 
 from rankcast import plugins
@@ -62,6 +63,8 @@ _FORM = re.compile(
 _PAIR = re.compile(
     r"""\s*(?P<key>[A-Za-z_]\w*)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,()"']+)\s*(?:,|$)""", re.DOTALL
 )
+_NUMBER = re.compile(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
+_KINDS = {bool: "truth", int: "integer", float: "number"}  # of a private metric's plain default
 _COLUMN = re.compile(r"^item\.\S.*$", re.DOTALL)
 
 
@@ -178,14 +181,20 @@ def _unquoted(text: str) -> str:
 
 def _value(text: str, part: Field[Any], key: str) -> Any:
     facts = part.metadata
-    kind = facts.get("kind", "number" if isinstance(part.default, float) else "text")
+    kind = facts.get("kind", _KINDS.get(type(part.default), "text"))
     if kind == "choice":
         text = _WORDS.get(part.name, {}).get(text, text)
         if text not in facts["choices"]:
             raise ConfigError(f"{key}={text}; expected {' or '.join(facts['choices'])}")
         return text
     if kind == "number":
-        return _number(text, facts.get("least", -float("inf")), facts.get("most", float("inf")), key)
+        return _number(text, facts, key)
+    if kind == "integer":
+        return int(_number(text, {}, key, whole=True))
+    if kind == "truth":
+        if text not in {"true", "false"}:
+            raise ConfigError(f"{key}={text}; expected true or false")
+        return text == "true"
     if kind == "column":
         if not _COLUMN.match(text):
             raise ConfigError(f"{key}={text}; expected a column of items, such as item.category")
@@ -195,12 +204,11 @@ def _value(text: str, part: Field[Any], key: str) -> Any:
     return text
 
 
-def _number(text: str, least: float, most: float, key: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not least < number <= most:
-        bound = "" if most == float("inf") else f" above {least:g}, at most {most:,g}"
-        raise ConfigError(f"{key}={text}; expected a number{bound}")
+def _number(text: str, facts: Mapping[str, Any], key: str, whole: bool = False) -> float:
+    number = float(text) if _NUMBER.match(text) else float("nan")
+    most = facts.get("most", float("inf"))
+    inside = (0 < number < most if facts.get("below") else 0 < number <= most) if facts else isfinite(number)
+    if not inside or (whole and not number.is_integer()):
+        bound = f" above 0, {'below' if facts.get('below') else 'at most'} {most:,g}" if facts else ""
+        raise ConfigError(f"{key}={text}; expected {'a whole' if whole else 'a'} number{bound}")
     return number

@@ -8,12 +8,14 @@ from typing import Literal
 
 import numpy as np
 
+from rankcast.errors import DataError
 from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.ragged import place_in_group
 
 Gain = Literal["linear", "exp", "binary"]
 Discount = Literal["log2", "log2_from_2", "reciprocal", "none"]
 Norm = Literal["all", "cut"]
+MOST_EXP = 100  # the best grade of which a power of two is taken
 
 
 def within(ranks: Ints, k: int | None) -> Bools:
@@ -35,6 +37,8 @@ def gains(grades: Floats, gain: str) -> Floats:
     if gain == "linear":
         return grades
     if gain == "exp":
+        if len(grades) and grades.max() > MOST_EXP:
+            raise DataError(f"gain=exp: a label has grade {grades.max():g}; 2^g is for grades up to {MOST_EXP}")
         return np.exp2(grades) - 1.0
     return (grades > 0).astype(np.float64)
 

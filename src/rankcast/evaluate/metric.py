@@ -129,9 +129,9 @@ def choice(default: str, options: Any) -> Any:
     return field(default=default, metadata={"kind": "choice", "choices": get_args(options)})
 
 
-def number(default: float, least: float = 0.0, most: float = MOST_NUMBER, always: bool = False) -> Any:
-    """A parameter that is a number above `least` and at most `most`; `always` shows it even where it is the default."""
-    return field(default=default, metadata={"kind": "number", "least": least, "most": most, "always": always})
+def number(default: float, most: float = MOST_NUMBER, below: bool = False, always: bool = False) -> Any:
+    """A parameter that is a number above 0 and at most `most`, or `below` it; `always` shows it even as the default."""
+    return field(default=default, metadata={"kind": "number", "most": most, "below": below, "always": always})
 
 
 def level() -> Any:
@@ -151,8 +151,10 @@ def condition() -> Any:
 
 def _print(value: Any, kind: str | None) -> str:
     """A parameter as it stands in the metric's string: bare where it can be, else in double quotes; conditions always so."""
-    if isinstance(value, float):
-        return repr(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(int(value)) if float(value).is_integer() else repr(value)
     bare = kind != "condition" and _BARE.match(str(value)) is not None
     return str(value) if bare else json.dumps(value, ensure_ascii=False)
 

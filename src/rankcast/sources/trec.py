@@ -17,8 +17,10 @@ from rankcast.tables import columns as c
 Kind = Literal["parquet", "csv", "ndjson", "trec"]
 Form = Literal["run", "qrels"]
 
-_FIELDS = r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+(\S+)(?:\s+(\S+))?"
+# Fields are apart by blanks and tabs only: an id may hold other spaces, such as those of Japanese.
+_FIELDS = r"^[ \t]*([^ \t\r]+)[ \t]+([^ \t\r]+)[ \t]+([^ \t\r]+)[ \t]+([^ \t\r]+)(?:[ \t]+([^ \t\r]+))?"
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(nan|inf|infinity)$", re.IGNORECASE)
+_HEADERS = {c.REQUEST_ID, c.ITEM_ID, c.USER_ID, c.SCORE, c.RANK, c.GRADE}
 _GZIP = b"\x1f\x8b"
 _LOOK = 1 << 16  # bytes of a file that tell what it is
 
@@ -30,7 +32,9 @@ def kind_of(path: Path) -> Kind:
         return "parquet"
     if line.startswith("{"):
         return "ndjson"
-    fields = line.split()
+    if {cell.strip().lower() for cell in re.split(r"[,;\t|]", line)} & _HEADERS:
+        return "csv"
+    fields = _split(line)
     return "trec" if len(fields) >= 4 and any(_NUMBER.match(field) for field in fields[3:5]) else "csv"
 
 
@@ -45,7 +49,7 @@ def read_trec(path: Path, shown: str, form: Form, source: Source) -> pl.DataFram
     parts = lines.with_columns(
         fields=pl.col("line").str.extract_groups(_FIELDS),
         number=pl.int_range(1, pl.len() + 1),
-    ).filter(~pl.col("line").str.contains(r"^\s*(#|$)"))
+    ).filter(~pl.col("line").str.contains(r"^[ \t\r]*(#|$)"))
     value = "5" if form == "run" else "4"
     expected = "request Q0 item rank score tag" if form == "run" else "request 0 item grade"
     frame = parts.select(
@@ -71,8 +75,8 @@ def read_trec(path: Path, shown: str, form: Form, source: Source) -> pl.DataFram
 
 def _check_form(path: Path, shown: str, form: Form, source: Source) -> None:
     """A run that stands for the labels, and qrels that stand for the slates, are told apart from broken lines."""
-    fields = _first_line(path).split()
-    is_run = len(fields) >= 6 and fields[1].upper() == "Q0" and _NUMBER.match(fields[4]) is not None
+    fields = _split(_first_line(path))
+    is_run = len(fields) >= 5 and fields[1].upper() == "Q0" and _NUMBER.match(fields[4]) is not None
     is_qrels = len(fields) == 4 and _NUMBER.match(fields[3]) is not None
     if (form == "qrels" and is_run) or (form == "run" and is_qrels):
         found = "a TREC run" if is_run else "TREC qrels"
@@ -90,7 +94,18 @@ def _first_line(path: Path) -> str:
     except zlib.error:
         start = b""  # whoever reads the file will say what is wrong with it
     text = start.decode("utf-8", errors="replace").lstrip("\ufeff")
-    return next((line.strip() for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")), "")
+    return next(
+        (
+            line.strip(" \t\r")
+            for line in text.split("\n")
+            if line.strip(" \t\r") and not line.lstrip(" \t").startswith("#")
+        ),
+        "",
+    )
+
+
+def _split(line: str) -> list[str]:
+    return [field for field in re.split(r"[ \t\r]+", line) if field]
 
 
 def _lines(path: Path, shown: str, source: Source) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +30,8 @@ class ExpectedReciprocalRank(RequestMetric):
     def values(self, judged: Judged) -> Floats:
         best = float(judged.label_grade.max(initial=0.0))
         if best > self.max_grade:
-            raise DataError(f"`{self}`: a label has grade {best:g}, above max_grade; write `err(max_grade={best:g})`")
+            fitting = replace(self, max_grade=best)
+            raise DataError(f"`{self}`: a label has grade {best:g}, above max_grade; write `{fitting}`")
         inside = np.flatnonzero(within(judged.hit_rank, self.k))
         target, rank = judged.hit_target[inside], judged.hit_rank[inside]
         satisfied = (np.exp2(judged.hit_grade[inside]) - 1.0) / 2.0**self.max_grade

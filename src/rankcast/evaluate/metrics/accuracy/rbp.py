@@ -21,7 +21,7 @@ class RankBiasedPrecision(RequestMetric):
     p^length is what it might have added. `level=2` sets the least grade that is relevant.
     """
 
-    p: float = number(0.8, most=1 - 1e-9, always=True)
+    p: float = number(0.8, most=1, below=True, always=True)
     level: float = level()
     name: ClassVar[str] = "rbp"
     of_empty_truth: ClassVar[float | None] = 0.0

@@ -30,7 +30,7 @@ class Personalization(VariantMetric):
         shared = (exposure.sum_by_item("cosine", lambda: _amounts(exposure)) ** 2).sum(axis=0)
         shared = shared - own @ exposure.weights**2
         pairs = (lists @ exposure.weights) ** 2 - lists**2 @ exposure.weights**2
-        return 1.0 - ratio(shared, pairs)
+        return np.clip(1.0 - ratio(shared, pairs), 0.0, 1.0)  # rounding may leave the range
 
 
 def _amounts(exposure: Exposure) -> Floats:
