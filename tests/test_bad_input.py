@@ -290,7 +290,7 @@ def test_duration(world: World, text: str) -> None:
     [
         ("exposure_gini@20", "`by` is needed, such as `exposure_gini(by=item.category)`"),
         ('exposure_share(where="item.x ==")@20', "cannot be parsed"),
-        ("rbp(p=1.8)@10", "expected a number above 0, at most"),
+        ("rbp(p=1.8)@10", "expected a number above 0, below 1"),
         ("nowhere_at_all:Thing@10", "cannot import `nowhere_at_all`"),
         ("precisoin@10", "did you mean `precision`?"),
         ("dcg@0", "cut-off from 1 to"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import math
 import re
@@ -182,7 +181,7 @@ def test_shards_merge_in_any_order_to_the_same_bytes(lists: Lists, data: st.Data
         parts = [[request for request, shard in enumerate(shards) if shard == one] for one in range(3)]
         states = [metric.add(metric.create(), shown(lists, part)) for part in parts]
         whole = metric.add(metric.create(), shown(lists, range(len(lists))))
-        merged = functools.reduce(metric.merge, [states[at] for at in order], metric.create())
+        merged = metric.merge(metric.merge(states[order[0]], states[order[1]]), states[order[2]])
         for part in ("owner", "item", "rank"):
             assert getattr(merged, part).tobytes() == getattr(whole, part).tobytes()
         everybody = np.ones((4, 1))
@@ -269,7 +268,7 @@ def any_value(part: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
     if facts["kind"] == "choice":
         return st.sampled_from(facts["choices"])
     if facts["kind"] == "number":
-        return st.floats(facts["least"], facts["most"], exclude_min=True)
+        return st.floats(0, facts["most"], exclude_min=True, exclude_max=facts["below"])
     return COLUMNS if facts["kind"] == "column" else CONDITIONS
 
 
@@ -309,26 +308,59 @@ def test_a_private_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert metric.values(judged([([1, 2], {1: 1.0})])).tolist() == [2.0]
     assert isinstance(parse("ours_for_test:Depth@5", private=False), Unloaded)
     for broken, why in (
-        ("ours_for_test:Depht", "no `Depht`"),
-        ("nowhere_at_all:X", "cannot import"),
+        ("ours_for_test:Depht", "no `Depht`; did you mean `Depth`"),
+        ("nowhere_at_all:X", "cannot import `nowhere_at_all`: ModuleNotFoundError"),
         ("json:dumps", "no metric"),
+        ("rankcast.evaluate.metric:RequestMetric", "no metric"),
+        ("ours_for_test:Needs", "needs.. says `everything`"),
+        ("ours_for_test:Depth(number=1.5)", "expected a whole number"),
+        ("ours_for_test:Depth(whole=yes)", "expected true or false"),
     ):
         with pytest.raises(RankcastError, match=why):
             parse(broken)
+    assert parse("ours_for_test:Depth(number=3, whole=false)").number == 3
+    for broken, why in (
+        ("raises", r"ZeroDivisionError: division by zero \(ours_for_test.py:"),
+        ("exits", "SystemExit"),
+        ("scalar", "expected an array of 1 numbers, found float"),
+        ("short", r"found shape \(0,\)"),
+        ("infinite", "a value is infinite"),
+    ):
+        with pytest.raises(RankcastError, match=why):
+            values(judged([([1], {1: 1.0})]), [parse(f"ours_for_test:Bad(how={broken})")], False)
 
 
 PRIVATE = """
+import sys
 from dataclasses import dataclass
+import numpy as np
 from rankcast.evaluate.metric import RequestMetric, number
 
 @dataclass(frozen=True)
 class Depth(RequestMetric):
     \"\"\"Items within the cut.\"\"\"
     most: float = number(2.0)
+    number: int = 1
+    whole: bool = True
     name = "depth"
 
     def values(self, judged):
         return judged.shown(self.k)
+
+@dataclass(frozen=True)
+class Needs(Depth):
+    def needs(self):
+        return frozenset({"everything"})
+
+@dataclass(frozen=True)
+class Bad(RequestMetric):
+    how: str = "raises"
+
+    def values(self, judged):
+        answers = {"scalar": 0.5, "short": np.zeros(0), "infinite": np.full(judged.n, np.inf)}
+        if self.how == "exits":
+            sys.exit(0)
+        return answers[self.how] if self.how in answers else 1 / 0
 """
 
 

@@ -80,7 +80,7 @@ def by_hand(
                 inner = ", ".join([f"{k}={v}" for k, v in options.items()] + [f"level={way['level']:g}"])
                 asked = f"{word}({inner})" + (f"@{cut}" if cut else "")
             value: float | None = definitions.value(asked, [kind(item) for item in slate], grades)
-            if about_labels and way["without_labels"] == "exclude" and not relevant:
+            if way["without_labels"] == "exclude" and not relevant:
                 value = None
             elif math.isnan(value):
                 value = 0.0 if about_labels and way["without_labels"] == "zero" else None
@@ -360,7 +360,7 @@ def changed(frame: pl.DataFrame, **columns: Any) -> pl.DataFrame:
         (GOOD, TRUE, {"metrics": ["novelty@5"]}, "`novelty@5` needs what users did before: give --history"),
         (GOOD, TRUE, {"metrics": ["diversity(by=item.x)"], "items": {"item_id": ["a"], "y": [1]}}, "no column `x` in items"),
         (GOOD, changed(TRUE, grade=[9.0]), {"metrics": ["err@5"]}, "a label has grade 9, above max_grade"),
-        (GOOD, TRUE, {"ties": "random"}, "ties: expected item_id or reverse_item_id or given, found `random`"),
+        (GOOD, TRUE, {"ties": "random"}, 'ties: expected item_id or reverse_item_id or given, found "random"'),
         (GOOD, TRUE, {"missing": "skip"}, "missing: expected zero or exclude"),
         (GOOD, TRUE, {"without_labels": "skip"}, "without_labels: expected zero or exclude"),
         (GOOD, TRUE, {"level": 0.0}, "level: expected a grade above 0"),

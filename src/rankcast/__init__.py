@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rankcast.runs.folder import Run
-    from rankcast.scoring.score import compare, score
+    from rankcast.scoring.compare import compare
+    from rankcast.scoring.score import score
     from rankcast.scoring.scores import Comparison, Scores
     from rankcast.study import run
 
@@ -25,7 +26,7 @@ _HOMES = {
     "Comparison": "rankcast.scoring.scores",
     "Run": "rankcast.runs.folder",
     "Scores": "rankcast.scoring.scores",
-    "compare": "rankcast.scoring.score",
+    "compare": "rankcast.scoring.compare",
     "run": "rankcast.study",
     "score": "rankcast.scoring.score",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from rankcast.config.plan import Plan, PlannedMetric
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.labels import REASONS, Outcomes
-from rankcast.evaluate.metric import VariantMetric
+from rankcast.evaluate.metric import VariantMetric, read
 from rankcast.evaluate.targets import Population
 from rankcast.records import Count, Fidelity, StepRow, VariantRow
 from rankcast.replay.reproduce import StepCount
@@ -132,7 +132,9 @@ def values_table(
                 variant.name: _pool(metric, [outcome.shown[variant.name][name] for outcome in done], targets)
                 for variant in work.variants
             }
-            pooled = {variant: Pool(metric.result, shown, user, masks, catalogues) for variant, shown in pools.items()}
+            pooled = {
+                variant: Pool(partial(read, metric), shown, user, masks, catalogues) for variant, shown in pools.items()
+            }
             return MetricColumn(*about, values=None, pooled=pooled, bounds=metric.bounds)
         columns = {
             variant.name: np.concatenate([outcome.values[variant.name][name] for outcome in done])[order]
@@ -167,7 +169,7 @@ def _catalogue(plan: Plan, work: Work, targets: Ints) -> Catalogue | None:
 
 def _pool(metric: VariantMetric, states: Sequence[Shown], targets: Ints) -> Shown:
     """What one variant showed in all shards; owners become positions among the targets."""
-    whole = reduce(metric.merge, states, metric.create())
+    whole = metric.merge(*states)
     return replace(whole, owner=np.searchsorted(targets, whole.owner))
 
 

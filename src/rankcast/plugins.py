@@ -8,13 +8,15 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from rankcast.errors import PluginError, nearest
+from rankcast.errors import PluginError, RankcastError, clip, nearest
 
 METRICS = "rankcast.metrics"
 STEPS = "rankcast.steps"
@@ -58,18 +60,26 @@ def load_private(word: str) -> Any:
     'dumps'
     """
     module, _, name = word.partition(":")
-    here = os.getcwd()
-    sys.path.append(here)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    with private(word, f"cannot import `{module}`: "):
+        found = import_module(module)
+    if not hasattr(found, name):
+        raise PluginError(f"`{word}`: the module `{module}` has no `{name}`{nearest(name, vars(found))}")
+    return getattr(found, name)
+
+
+@contextmanager
+def private(name: str, doing: str = "") -> Iterator[None]:
+    """Whatever goes wrong inside is the foreign code's fault: PluginError says where. It may not end the program either."""
     try:
-        return getattr(import_module(module), name)
-    except ImportError as error:
-        raise PluginError(
-            f"`{word}`: cannot import `{module}` (looked where Python looks, and in {here}): {error}"
-        ) from error
-    except AttributeError as error:
-        raise PluginError(f"`{word}`: the module `{module}` has no `{name}`") from error
-    finally:
-        sys.path.remove(here)
+        yield
+    except RankcastError:
+        raise
+    except (Exception, SystemExit) as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f" ({os.path.basename(last.filename)}:{last.lineno})" if error.__traceback__ else ""
+        raise PluginError(f"`{name}`: {doing}{type(error).__name__}: {clip(str(error), 200)}{place}") from error
 
 
 def source_of(cls: type) -> str:

@@ -64,11 +64,9 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
         judged_values[name] = values(judged, work.metrics, work.unlabelled_as_zero)
         once = judged.rows_within(None)
         everything = Shown(targets[once.target], once.item, once.rank)
-        shown[name] = {
-            str(metric): metric.add(metric.create(), everything)
-            for metric in work.metrics
-            if isinstance(metric, VariantMetric)
-        }
+        pooled = [metric for metric in work.metrics if isinstance(metric, VariantMetric)]
+        of_cut = {metric.k: metric.add(metric.create(), everything) for metric in pooled}
+        shown[name] = {str(metric): of_cut[metric.k] for metric in pooled}
     frames = [_slate_rows(name, replay.slates, work) for name, replay in replays.items()]
     return Outcome(requests, targets, replays, judged_values, shown, pl.concat(frames))
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -29,7 +29,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except RankcastError as error:
-            _tell_problems(error, as_json=bool(kwargs.get("json")))
+            _tell_problems(error, _as_json(kwargs))
             raise typer.Exit(INPUT) from None
         except KeyboardInterrupt:
             typer.echo("interrupted; nothing half-written is left", err=True)
@@ -41,13 +41,17 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            _tell_problems(RankcastError(f"{where}{error.strerror or error}"), as_json=bool(kwargs.get("json")))
+            _tell_problems(RankcastError(f"{where}{error.strerror or error}"), _as_json(kwargs))
             raise typer.Exit(INPUT) from None
         except BaseException as error:  # noqa: BLE001 - the last line of defence; a panic in Rust is no Exception
             _tell_bug(error)
             raise typer.Exit(BUG) from None
 
     return run
+
+
+def _as_json(options: Mapping[str, object]) -> bool:
+    return bool(options.get("json")) or options.get("form") == "json"
 
 
 def listen_for_termination() -> None:

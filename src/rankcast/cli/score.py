@@ -37,7 +37,7 @@ def command(
         typer.Option(
             "--metric",
             "-m",
-            help="A metric, such as ndcg@10; several times, or several in one. [default: a handful @10]",
+            help="A metric, such as ndcg@10; several times, or several in one. Without it, five of them @10.",
         ),
     ] = None,
     per_request: Annotated[
@@ -47,7 +47,7 @@ def command(
         str, typer.Option(help="What weighs the same: request, user, or a column of the labels.")
     ] = "request",
     level: Annotated[
-        float | None, typer.Option(help="The least grade that is relevant. [default: any above 0]")
+        float | None, typer.Option(help="The least grade that is relevant; without it, any above 0.")
     ] = None,
     ties: Annotated[
         str, typer.Option(help="Order of equal scores: item_id, reverse_item_id (as trec_eval has it) or given.")
@@ -74,6 +74,8 @@ def command(
         raise ConfigError(f"--per-request {per_request}: expected a name ending in .parquet or .csv")
     from rankcast.scoring.score import METRICS, score
 
+    if per_request is not None:
+        _spare_inputs(per_request, [one for one in (slates, labels, items, history) if one is not None])
     scores = score(
         slates,
         labels,
@@ -93,6 +95,15 @@ def command(
     for note in scores.notes:
         print(f"note: {plain(note)}", file=sys.stderr)
     _print(scores, "json" if json else form)
+
+
+def _spare_inputs(target: Path, inputs: list[str]) -> None:
+    """ConfigError where the file to write is one of those to read."""
+    from rankcast.sources.rankings import files_of
+
+    for given in inputs:
+        if target.resolve() in files_of(given):
+            raise ConfigError(f"--per-request {target}: this file is read ({given}); name another one")
 
 
 def _words(given: list[str]) -> list[str]:
@@ -115,6 +126,8 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
         ours, equals, theirs = pair.partition("=")
         if not equals or not ours.strip() or not theirs.strip():
             raise ConfigError(f"--columns {pair}: expected ours=theirs, such as request_id=query")
+        if ours.strip() in mapping:
+            raise ConfigError(f"--columns {pair}: `{ours.strip()}` is mapped twice")
         mapping[ours.strip()] = theirs.strip()
     return mapping
 

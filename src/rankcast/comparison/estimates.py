@@ -84,6 +84,15 @@ class Estimator:
         return self._replicates[key]
 
 
+def clipped(
+    value: float | None, low: float | None, high: float | None, bounds: tuple[float, float]
+) -> tuple[float, float] | tuple[None, None]:
+    """An interval cut to the range of its metric, which it never leaves its value by."""
+    if value is None or low is None or high is None:
+        return None, None
+    return max(low, min(bounds[0], value)), min(high, max(bounds[1], value))
+
+
 def _entropy(seed: int, metric: str, part: Part) -> int:
     text = f"{seed}|{metric}|{'' if part.segment is None else part.segment.model_dump_json()}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from rankcast.comparison.estimates import Contrast, Estimator
+from rankcast.comparison.estimates import Contrast, Estimator, clipped
 from rankcast.comparison.table import Family, MetricColumn, Terms, ValuesTable
 from rankcast.records import ComparisonRow, Finding, MetricRow, VariantDecision, Verdict
 from rankcast.stats.adjust import benjamini_hochberg, holm, unadjusted
@@ -101,8 +101,8 @@ def describe(row: ComparisonRow) -> str:
 def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, terms: Terms) -> MetricRow:
     estimate = estimator.value(metric, part, variant)
     low, high = estimate.interval(terms.confidence)
-    if metric.values is None and low is not None and high is not None:
-        low, high = max(low, metric.bounds[0]), min(high, metric.bounds[1])
+    if metric.values is None:
+        low, high = clipped(estimate.value, low, high, metric.bounds)
     return MetricRow(
         variant=variant,
         metric=metric.name,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from functools import cache
 from math import isfinite
 from typing import Any, ClassVar
 
 from rankcast import plugins
 from rankcast.errors import ConfigError, PluginError, clip, nearest
-from rankcast.evaluate.metric import Metric
+from rankcast.evaluate.metric import NEEDS, Metric, RequestMetric, VariantMetric
 from rankcast.tables.expression import Expression
 
 MOST_K = 1_000_000
@@ -104,9 +104,16 @@ def parse(text: str, private: bool = True) -> Metric:
     if form["level"] is not None:
         pairs.append(("level", form["level"]))
     try:
-        metric: Metric = cls(**_parameters(cls, pairs, given), k=k)
+        parameters = _parameters(cls, pairs, given)
     except ConfigError as error:
         raise ConfigError(f"`{shown}`: {error.problems[0].message}") from error
+    if ":" not in form["name"]:
+        return cls(**parameters, k=k)
+    with plugins.private(form["name"]):
+        metric = cls(**parameters, k=k)
+        odd = sorted(need for need in metric.needs() if need not in NEEDS and not _COLUMN.match(need))
+        if odd:
+            raise ValueError(f"needs() says `{odd[0]}`; expected item.<column> or one of {', '.join(sorted(NEEDS))}")
     return metric
 
 
@@ -131,10 +138,11 @@ def _class_of(word: str, shown: str) -> tuple[type[Metric], Mapping[str, str]]:
 @cache
 def _private(word: str) -> type[Metric]:
     """The class behind `module:name`; its instances print that name, so that their string finds them again."""
-    cls = plugins.load_private(word)
-    if not isinstance(cls, type) or not issubclass(cls, Metric):
+    found = plugins.load_private(word)
+    bases = (RequestMetric, VariantMetric)
+    if not isinstance(found, type) or found in bases or not issubclass(found, bases) or not is_dataclass(found):
         raise PluginError(f"`{word}` is no metric: expected a frozen dataclass of RequestMetric or VariantMetric")
-    return type(cls.__name__, (cls,), {"name": word, "__module__": cls.__module__, "__doc__": cls.__doc__})
+    return type(found.__name__, (found,), {"name": word, "__module__": found.__module__, "__doc__": found.__doc__})
 
 
 def _pairs(text: str, shown: str) -> list[tuple[str, str]]:

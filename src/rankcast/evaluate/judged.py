@@ -50,6 +50,10 @@ class Judged:
     catalogue: Catalogue | None = None
     _memory: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        for part in (self.length, self.hit_target, self.hit_item, self.hit_rank, self.hit_grade, self.label_grade):
+            part.flags.writeable = False  # every metric sees the same arrays
+
     def sum_hits(self, contributions: Floats | Bools) -> Floats:
         """Sum of contributions of hits, per target."""
         return sum_by(self.hit_target, contributions, self.n)

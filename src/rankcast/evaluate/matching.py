@@ -101,7 +101,7 @@ def match(batch: Batch, truth: Truth, ties: Order, comparable: Comparable) -> Ma
             item[low:high] = batch.item[low:high][order]
             orders.append((low, order))
         block = _Block(batch.owner[low:high], item[low:high], bounds, scratch)
-        rows, labels, others = block.near(wanted, int(wanted.start[first]), int(wanted.start[last]))
+        rows, labels, others = block.near(wanted, first, last)
         near.append((rows + low, labels))
         crowded.append(others)
         twice = block.repeated()
@@ -199,6 +199,7 @@ class _Wanted:
             asker, place = spans(low, high - low)
             same = item[place] == self.item[crowded[asker]]
             row, label = np.concatenate((row, place[same])), np.concatenate((label, crowded[asker[same]]))
+        if (row[1:] < row[:-1]).any():
             order = np.argsort(row, kind="stable")
             row, label = row[order], label[order]
         return row, label
@@ -228,22 +229,33 @@ class _Block:
         slots: Ints = np.right_shift(mixed, np.uint64(64 - self.bits), out=out).view(np.int64)
         return slots
 
-    def near(self, wanted: _Wanted, low: int, high: int) -> tuple[Ints, Ints, Ints]:
-        """(rows, labels) that share a slot, for the wanted labels low .. high - 1, which are those of the block's lists; and
-        the labels that share a slot with a later one, which are not found so.
+    def near(self, wanted: _Wanted, first: int, last: int) -> tuple[Ints, Ints, Ints]:
+        """(rows, labels) that share a slot, for the wanted labels of the block's lists, which are first .. last - 1 of the
+        batch; and a few labels that share a slot with a later one, which are not found so.
         """
+        low, high = int(wanted.start[first]), int(wanted.start[last])
         slot = self._slots(wanted.mixed[low:high])
         number = np.arange(1, high - low + 1, dtype=np.uint16 if high - low < 1 << 16 else np.uint32)
         table = self.scratch.table("label", self.bits, number.dtype)
-        table[slot] = number
-        # Every slot is in the table, so nothing is clipped; it is only the mode that writes to `out` directly.
         out = self.scratch.buffer(f"found {number.dtype}", len(self.slot), number.dtype)
-        found = table.take(self.slot, out=out, mode="clip")
-        rows = np.flatnonzero(found != 0)
-        labels = found[rows].astype(np.int64) + (low - 1)
-        crowded = np.flatnonzero(table[slot] != number) + low
-        table[slot] = 0
-        return rows, labels, crowded
+        rows: list[Ints] = []
+        labels: list[Ints] = []
+        lost = np.arange(high - low)
+        while True:
+            table[slot[lost]] = number[lost]
+            # Every slot is in the table, so nothing is clipped; it is only the mode that writes to `out` directly.
+            found = table.take(self.slot, out=out, mode="clip")
+            rows.append(np.flatnonzero(found != 0))
+            labels.append(found[rows[-1]].astype(np.int64) + (low - 1))
+            crowded = lost[table[slot[lost]] != number[lost]]
+            table[slot[lost]] = 0
+            places = (
+                self.bounds[wanted.of_list[low + crowded] - first + 1]
+                - self.bounds[wanted.of_list[low + crowded] - first]
+            )
+            if places.sum() <= len(self.slot):
+                return _joined(rows), _joined(labels), crowded + low
+            lost = crowded  # so many would look through more rows than there are: they try again without the others
 
     def repeated(self) -> Ints:
         """Rows whose item stands in their list already.

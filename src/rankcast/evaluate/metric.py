@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from math import inf
 from typing import Any, ClassVar, get_args
 
@@ -14,12 +15,14 @@ import numpy as np
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Exposure, Shown
 from rankcast.evaluate.judged import Judged
+from rankcast.plugins import private
 from rankcast.tables.logs import Floats
 
 MOST_NUMBER = 1_000_000
 _BARE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 
 CATALOGUE, HISTORY, IMPRESSIONS = "catalogue", "history", "impressions"
+NEEDS = frozenset({CATALOGUE, HISTORY, IMPRESSIONS})
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,9 @@ class VariantMetric(Metric):
         """The state with further lists."""
         return state.merge(rows.within(self.k))
 
-    def merge(self, one: Shown, other: Shown) -> Shown:
-        """The state of two shards; the same bytes in any order."""
-        return one.merge(other)
+    def merge(self, *states: Shown) -> Shown:
+        """The state of all shards; the same bytes in any order."""
+        return Shown.create().merge(*states)
 
     def result(self, exposure: Exposure) -> Floats:
         """The value under each of B weightings of the users (B); NaN where it is not measurable."""
@@ -115,10 +118,29 @@ def values(judged: Judged, metrics: Sequence[Metric], unlabelled_as_zero: bool) 
     measured = {}
     for metric in metrics:
         if isinstance(metric, RequestMetric):
-            column = metric.values(judged)
+            column = _own(metric, partial(metric.values, judged), judged.n)
             as_zero = unlabelled_as_zero and metric.needs_labels
             measured[str(metric)] = np.nan_to_num(column, nan=0.0) if as_zero else column
     return measured
+
+
+def read(metric: VariantMetric, exposure: Exposure) -> Floats:
+    """The metric's value under each weighting."""
+    return _own(metric, partial(metric.result, exposure), exposure.weights.shape[1])
+
+
+def _own(metric: Metric, compute: Callable[[], Floats], size: int) -> Floats:
+    """What a metric answers. A private one is held to its promise: so many numbers, NaN where it is not measurable."""
+    if ":" not in metric.name:
+        return compute()
+    with private(str(metric)):
+        answer = compute()
+        if not isinstance(answer, np.ndarray) or answer.shape != (size,) or answer.dtype.kind not in "fiub":
+            shape = f"shape {answer.shape}, {answer.dtype}" if isinstance(answer, np.ndarray) else type(answer).__name__
+            raise ValueError(f"expected an array of {size} numbers, found {shape}")
+        if np.isinf(answer).any():
+            raise ValueError("a value is infinite; NaN says that it is not measurable")
+        return answer.astype(np.float64)
 
 
 # --- Parameters ---

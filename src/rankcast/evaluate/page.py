@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from math import isinf
+from typing import Any
 
 from rankcast import plugins
 from rankcast.evaluate.grammar import ALIASES
@@ -54,16 +55,23 @@ def parameters(metric: Metric) -> list[str]:
             continue
         if kind == "choice":
             options = [f"{one} (default)" if one == part.default else one for one in part.metadata["choices"]]
-            shown.append(f"{part.name}={' | '.join(options)}")
+            shown.append(f"{part.name}={' | '.join(options)}{_here(metric, part)}")
         elif part.metadata.get("required"):
             shown.append(
                 f"{part.name}={'item.<column>' if kind == 'column' else 'an SQL boolean over item.*'} (required)"
             )
         elif part.name == "level":
-            shown.append("level=least relevant grade (default: any above 0)")
+            shown.append(f"level=least relevant grade (default: any above 0){_here(metric, part)}")
         else:
-            shown.append(f"{part.name}={part.default:g} (default)" if isinstance(part.default, float) else part.name)
+            default = f"{part.name}={part.default:g} (default)" if isinstance(part.default, float) else part.name
+            shown.append(default + _here(metric, part))
     return shown
+
+
+def _here(metric: Metric, part: Field[Any]) -> str:
+    """The value in force, where it is not the default."""
+    value = getattr(metric, part.name)
+    return "" if value == part.default else f" (here {value:g})" if isinstance(value, float) else f" (here {value})"
 
 
 def _facts(metric: Metric) -> list[tuple[str, str]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,31 +22,52 @@ from rankcast.tables.keys import KeyIndex
 
 @dataclass(frozen=True)
 class Given:
-    """What was handed over, opened and under our names. `slate_rows` are checked where they are in memory anyway."""
+    """Tables and their rows, checked, with ids of one type. `slate_rows` are a few only where the table is not in memory."""
 
     slates: Table
-    slate_rows: pl.DataFrame | None
+    slate_rows: pl.DataFrame
     labels: Table
     label_rows: pl.DataFrame
-    items: tuple[Table, pl.DataFrame] | None
-    history: tuple[Table, pl.DataFrame] | None
+    items: pl.DataFrame | None
+    history: pl.DataFrame | None
 
     @classmethod
-    def open(cls, slates: Any, labels: Any, columns: dict[str, str], items: Any, history: Any) -> Given:
-        slate_table, label_table = rankings.slates_and_labels(
-            rankings.open_table(slates, "slates", c.SCORE, lazy=True),
-            rankings.open_table(labels, "labels", c.GRADE),
-            columns,
+    def open(cls, slates: Any, labels: Any, columns: Mapping[str, str], items: Any, history: Any) -> Given:
+        """Open everything; DataError says what is wrong with it."""
+        tables = {
+            "slates": rankings.open_table(slates, "slates", c.SCORE, lazy=True),
+            "labels": rankings.open_table(labels, "labels", c.GRADE),
+        }
+        for name, given in (("items", items), ("history", history)):
+            if given is not None:
+                tables[name] = rankings.open_table(given, name, c.SCORE)
+        tables = rankings.under_our_names(tables, columns)
+        rows = {
+            "slates": tables["slates"].read_or_look(schema.SLATES),
+            "labels": rankings.read_labels(tables["labels"]),
+        }
+        rows |= {name: tables[name].read(schema.BESIDE[name]) for name in tables if name in schema.BESIDE}
+        for ids, names in ((c.REQUEST_ID, ("slates", "labels")), (c.ITEM_ID, tuple(tables))):
+            found = alike([(tables[name], rows[name][ids]) for name in names])
+            rows |= {name: rows[name].with_columns(column) for name, column in zip(names, found, strict=True)}
+        slate_table = tables["slates"]
+        if slate_table.whole is not None:
+            slate_table = replace(slate_table, whole=rows["slates"], source=replace(slate_table.source, columns={}))
+        return cls(
+            slate_table, rows["slates"], tables["labels"], rows["labels"], rows.get("items"), rows.get("history")
         )
-        label_rows = rankings.read_labels(label_table)
-        whole = slate_table.whole is not None
-        rows = slate_table.read(schema.SLATES) if whole else slate_table.check(slate_table.sample(), schema.SLATES)
-        catalogue = None if items is None else rankings.read_catalogue(items, columns)
-        past = None if history is None else rankings.read_history(history, columns)
-        for name in (c.REQUEST_ID, c.ITEM_ID):
-            ours, theirs = alike((slate_table, rows[name]), (label_table, label_rows[name]))
-            rows, label_rows = rows.with_columns(ours), label_rows.with_columns(theirs)
-        return cls(slate_table, rows if whole else None, label_table, label_rows, catalogue, past)
+
+    def check(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Rows of the slates under our names; what is in memory was checked as a whole."""
+        if self.slates.whole is not None:
+            return raw
+        frame = self.slates.check(raw, schema.SLATES)
+        first = self.slate_rows
+        odd = [name for name in (c.REQUEST_ID, c.ITEM_ID) if frame[name].dtype != first[name].dtype]
+        if odd or frame.columns != first.columns:
+            what = f"`{odd[0]}` has another type" if odd else "`score` stands in some, `rank` in others"
+            raise DataError(self.slates.source.data_problem(f"the files do not fit together: {what}"))
+        return frame
 
     def check_needs(self, metrics: Iterable[Metric]) -> None:
         """DataError where a metric needs what was not given."""
@@ -55,33 +76,30 @@ class Given:
                 scope, _, name = need.partition(".")
                 if scope in {CATALOGUE, "item"} and self.items is None:
                     raise DataError(
-                        f"`{metric}` needs to know the items: give --items, a file with item_id and attributes"
+                        f"`{metric}` needs to know the items: give --items (in Python, items=), a table of item_id and attributes"
                     )
                 if need == HISTORY and self.history is None:
                     raise DataError(
-                        f"`{metric}` needs what users did before: give --history, a file with user_id, item_id"
+                        f"`{metric}` needs what users did before: give --history (in Python, history=), a table of user_id, "
+                        "item_id"
                     )
-                if scope == "item" and self.items is not None and name not in self.items[1].columns:
-                    raise DataError(f"`{metric}`: no column `{name}` in items{nearest(name, self.items[1].columns)}")
+                if scope == "item" and self.items is not None and name not in self.items.columns:
+                    raise DataError(f"`{metric}`: no column `{name}` in items{nearest(name, self.items.columns)}")
 
-
-def catalogue_of(given: Given, keys: Keys) -> Catalogue | None:
-    """What is known of items; its codes are in order of item_id."""
-    tables = [one for one in (given.items, given.history) if one is not None]
-    if not tables:
-        return None
-    labelled = (given.labels, given.label_rows[c.ITEM_ID])
-    ids = [alike(labelled, (table, frame[c.ITEM_ID]))[1] for table, frame in tables]
-    universe = pl.concat(ids).unique().sort()
-    code = pl.DataFrame({c.ITEM_ID: universe}).with_row_index("code")
-    item_keys = keys.of(universe)
-    keys.check_distinct(universe, item_keys)
-    frame, available, history = pl.DataFrame({c.ITEM_ID: universe}), np.zeros(len(universe), dtype=bool), None
-    if given.items is not None:
-        frame = frame.join(given.items[1].with_columns(ids[0]), on=c.ITEM_ID, how="left", maintain_order="left")
-        available = universe.is_in(ids[0].implode()).to_numpy()
-    if given.history is not None:
-        item = pl.DataFrame({c.ITEM_ID: ids[-1]}).join(code, on=c.ITEM_ID, maintain_order="left")["code"]
-        user = given.history[1][c.USER_ID].rank("dense")
-        history = History.of(user.cast(pl.Int64).to_numpy(), item.cast(pl.Int64).to_numpy(), len(universe))
-    return Catalogue(frame, available, history, KeyIndex(item_keys))
+    def catalogue(self, keys: Keys) -> Catalogue | None:
+        """What is known of items; its codes are in order of item_id."""
+        known = [frame[c.ITEM_ID] for frame in (self.items, self.history) if frame is not None]
+        if not known:
+            return None
+        universe = pl.concat(known).unique().sort()
+        item_keys = keys.of(universe)
+        keys.check_distinct(universe, item_keys)
+        frame, available, history = pl.DataFrame({c.ITEM_ID: universe}), np.zeros(len(universe), dtype=bool), None
+        if self.items is not None:
+            frame = frame.join(self.items, on=c.ITEM_ID, how="left", maintain_order="left")
+            available = universe.is_in(self.items[c.ITEM_ID].implode()).to_numpy()
+        if self.history is not None:
+            item = KeyIndex(item_keys).find(keys.of(self.history[c.ITEM_ID]))
+            user = self.history[c.USER_ID].rank("dense").cast(pl.Int64).to_numpy()
+            history = History.of(user, item, len(universe))
+        return Catalogue(frame, available, history, KeyIndex(item_keys))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -76,14 +76,28 @@ def pieces(table: Table, labels: Labels, terms: Terms, check: Callable[[pl.DataF
     the file is read again in parts of its requests, each sorted in memory.
     """
     try:
-        return _all(labels, terms, (check(batch) for batch in table.batches()))
+        return _all(labels, terms, _checked(table.batches(), check))
     except ScatteredError:
         parts = max(1, ceil(table.count() / PART_ROWS))
         sorted_parts = (
-            check(table.part(number, parts, c.REQUEST_ID)).sort(c.REQUEST_ID, maintain_order=True)
+            pl.concat([check(rows) for rows in table.part(number, parts, c.REQUEST_ID)], how="vertical_relaxed").sort(
+                c.REQUEST_ID, maintain_order=True
+            )
             for number in range(parts)
         )
         return _all(labels, terms, sorted_parts)
+
+
+def _checked(batches: Iterable[pl.DataFrame], check: Callable[[pl.DataFrame], pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Rows under our names; what is wrong with them is told with the place of the batch, since counts are of it alone."""
+    first = 0
+    for batch in batches:
+        try:
+            yield check(batch)
+        except DataError as error:
+            place = f" (of rows {first + 1:,} to {first + len(batch):,})" if first else ""
+            raise DataError(replace(one, message=one.message + place) for one in error.problems) from error
+        first += len(batch)
 
 
 def _all(labels: Labels, terms: Terms, frames: Iterable[pl.DataFrame]) -> list[Piece]:
@@ -110,6 +124,7 @@ def judge_batch(frame: pl.DataFrame, labels: Labels, terms: Terms) -> Piece:
     if (request[1:] <= request[:-1]).any() and len(np.unique(request)) < len(request):
         raise ScatteredError("a list's rows do not stand together")
     _check_texts(frame, found, lists, labels)
+    repeated = _of_labelled(found, found.repeated)
     judged = judged_lists(found, lists, labels, terms)
     return Piece(
         request=request,
@@ -118,8 +133,8 @@ def judge_batch(frame: pl.DataFrame, labels: Labels, terms: Terms) -> Piece:
         stranger=np.unique(owner[found.start[:-1][found.request < 0]]),
         rows=len(frame),
         tied=found.tied,
-        repeated=len(found.repeated),
-        repeats=_repeats(frame, found, labels),
+        repeated=len(repeated),
+        repeats=_repeats(frame, repeated, labels),
     )
 
 
@@ -180,13 +195,18 @@ def refuse_repeats(done: Sequence[Piece], table: Table) -> None:
         )
 
 
-def _repeats(frame: pl.DataFrame, found: Matched, labels: Labels) -> pl.DataFrame | None:
+def _of_labelled(found: Matched, rows: Ints) -> Ints:
+    """Of some rows those whose list has labels: the lists of others are counted, never refused."""
+    return rows[found.request[np.searchsorted(found.start, rows, side="right") - 1] >= 0]
+
+
+def _repeats(frame: pl.DataFrame, repeated: Ints, labels: Labels) -> pl.DataFrame | None:
     """A few of the rows that repeat an item of their list."""
-    if not len(found.repeated):
+    if not len(repeated):
         return None
     pairs = frame.select(c.REQUEST_ID, c.ITEM_ID)
-    check_repeats(pairs, len(found.repeated), labels.request_keys, labels.item_keys)
-    return pairs[found.repeated[:3]]
+    check_repeats(pairs, len(repeated), labels.request_keys, labels.item_keys)
+    return pairs[repeated[:3]]
 
 
 def _rows(found: Matched, lists: Ints, k: int | None) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,26 +50,29 @@ def check_repeats(pairs: pl.DataFrame, repeated: int, request_keys: Keys, item_k
         raise CollisionError("two ids have the same hash")
 
 
-def alike(slates: tuple[Table, pl.Series], labels: tuple[Table, pl.Series]) -> tuple[pl.Series, pl.Series]:
-    """Ids of both in one type: a text file does not say whether its ids are integers. DataError where they cannot meet."""
-    (slate_table, slate_ids), (label_table, label_ids) = slates, labels
-    if slate_ids.dtype == label_ids.dtype or not len(slate_ids) or not len(label_ids):
-        return slate_ids, label_ids.cast(slate_ids.dtype) if not len(label_ids) else label_ids
-    if label_table.from_text:
-        label_ids = _as(label_ids, slate_ids.dtype)
-    if slate_ids.dtype != label_ids.dtype and slate_table.from_text:
-        slate_ids = _as(slate_ids, label_ids.dtype)
-    if slate_ids.dtype != label_ids.dtype:
-        raise DataError(
-            label_table.source.data_problem(
-                f"ids are {border.type_name(label_ids.dtype)}, but {border.type_name(slate_ids.dtype)} in "
-                f"{slate_table.source.reads}; make them one type",
-                label_ids.name,
+def alike(columns: Sequence[tuple[Table, pl.Series]]) -> list[pl.Series]:
+    """Ids of several tables in one type: a text file does not say whether its ids are integers. DataError where they differ."""
+    held = [(table, ids) for table, ids in columns if len(ids) or table.lazy]
+    typed = [(table, ids) for table, ids in held if not table.from_text]
+    first = (typed or held or list(columns))[0]
+    wanted = first[1].dtype
+    if not typed and any(ids.dtype == pl.String for _, ids in held):
+        wanted = pl.String()
+    converted = [_as(ids, wanted) if table.from_text or not len(ids) else ids for table, ids in columns]
+    for (table, _), ids in zip(columns, converted, strict=True):
+        if ids.dtype != wanted:
+            raise DataError(
+                table.source.data_problem(
+                    f"ids are {border.type_name(ids.dtype)}, but {border.type_name(wanted)} in {first[0].source.reads}; make "
+                    "them one type",
+                    ids.name,
+                )
             )
-        )
-    return slate_ids, label_ids
+    return converted
 
 
 def _as(ids: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Text as integers where every one is a canonical integer, integers as text."""
+    """Text as integers where every one is a canonical integer, integers as text; nothing as anything."""
+    if ids.dtype == dtype or not len(ids):
+        return ids.cast(dtype)
     return ids.cast(pl.String) if dtype == pl.String else border.integers_of(ids)

@@ -5,33 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from rankcast.comparison.estimates import Estimator
+from rankcast.comparison.estimates import Estimator, clipped
 from rankcast.comparison.table import MetricColumn, Part, ValuesTable
-from rankcast.comparison.table import Terms as Rules
-from rankcast.comparison.verdicts import compare as compare_all
 from rankcast.errors import ConfigError, DataError, nearest
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.grammar import default_level, parse
-from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, values
+from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, read, values
 from rankcast.evaluate.ordering import Ties
 from rankcast.evaluate.targets import weights
-from rankcast.scoring.given import Given, catalogue_of
+from rankcast.scoring.given import Given
 from rankcast.scoring.judging import Piece, Terms, judged_nothing, pieces, refuse_repeats
 from rankcast.scoring.keys import CollisionError, Keys
 from rankcast.scoring.labels import Labels
-from rankcast.scoring.scores import SLATES, Comparison, Counts, Score, Scores, finite, values_frame
+from rankcast.scoring.scores import SLATES, Counts, Score, Scores, finite, values_frame
+from rankcast.scoring.settings import Fate, Settings, check_confidence
 from rankcast.tables import columns as c
-from rankcast.tables import schema
 from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.valuesets import group_codes
 
-Fate = Literal["zero", "exclude"]
 METRICS = ("ndcg@10", "recall@10", "precision@10", "rr@10", "hit@10")
 _SEEDS = 5  # hashes that are tried until no two ids share one
 
@@ -67,9 +64,11 @@ def score(
     >>> scores["rr@10"].value
     0.5
     """
-    asked = _metrics([metrics] if isinstance(metrics, str) else metrics)
-    _check_options(ties, missing, without_labels, confidence, level)
-    given = Given.open(slates, labels, dict(columns or {}), items, history)
+    asked = _metrics(metrics)
+    settings = Settings(level, ties, missing, without_labels, average)
+    settings.check()
+    check_confidence(confidence)
+    given = Given.open(slates, labels, _columns(columns), items, history)
     given.check_needs(asked)
     for attempt in range(_SEEDS):
         try:
@@ -79,69 +78,30 @@ def score(
             continue
     else:
         raise DataError("ids cannot be told apart by their hashes; map them to integers")
-    return _scores(judged, asked, level, (missing, without_labels), average, confidence, seed)
+    return _scores(judged, asked, settings, confidence, seed)
 
 
-def compare(
-    variant: Scores, baseline: Scores, confidence: float = 0.95, smallest_effect: float | None = None
-) -> Comparison:
-    """One set of slates against another on the same labels: differences paired by request, with intervals and verdicts.
-
-    All metrics that both have form one family, adjusted after Holm. Difference is variant - baseline. DataError where the
-    two were not scored on the same requests.
-    """
-    one, other = variant.table, baseline.table
-    if not variant.values[c.REQUEST_ID].equals(baseline.values[c.REQUEST_ID]):
-        raise DataError(
-            f"the two were scored on different requests ({len(variant.values):,} and {len(baseline.values):,}); score both "
-            "against the same labels"
-        )
-    names = [metric.name for metric in one.metrics if metric.name in baseline]
-    if not names:
-        raise DataError("the two have no metric in common")
-    columns = {metric.name: metric for metric in other.metrics}
-    mask = one.parts[0].mask & other.parts[0].mask
-    both = ValuesTable(
-        baseline="baseline",
-        variants=("baseline", "variant"),
-        decided=frozenset({"variant"}),
-        user=one.user,
-        weight=one.weight,
-        parts=(Part(None, mask),),
-        metrics=tuple(_paired(metric, columns[metric.name], mask) for metric in one.metrics if metric.name in names),
-    )
-    rules = Rules(confidence, smallest_effect, "holm", 0)
-    return Comparison(compare_all(both, rules)[1], confidence)
-
-
-def _paired(variant: MetricColumn, baseline: MetricColumn, mask: Bools) -> MetricColumn:
-    """One column of both, over the requests that count for both."""
-    if variant.values is not None and baseline.values is not None:
-        return replace(variant, values={"baseline": baseline.values[SLATES], "variant": variant.values[SLATES]})
-    pools = {"baseline": (baseline.pooled or {})[SLATES], "variant": (variant.pooled or {})[SLATES]}
-    pooled = {name: pool.over(mask) for name, pool in pools.items() if isinstance(pool, Pool)}
-    return replace(variant, pooled=pooled)
-
-
-def _metrics(texts: Iterable[str]) -> list[Metric]:
-    found = {str(metric): metric for metric in map(parse, texts)}
+def _metrics(given: Iterable[str | Metric] | str | Metric) -> list[Metric]:
+    one = isinstance(given, str | Metric)
+    if not one and not isinstance(given, Iterable):
+        raise ConfigError(f"metrics: expected strings such as `ndcg@10`, found {type(given).__name__}")
+    found = {}
+    for text in [given] if one else given:  # type: ignore[union-attr]
+        if not isinstance(text, str | Metric):
+            raise ConfigError(f"metrics: expected strings such as `ndcg@10`, found {type(text).__name__} {text}")
+        metric = parse(text) if isinstance(text, str) else text
+        found[str(metric)] = metric
     if not found:
         raise ConfigError("no metric is asked for; expected some, such as `ndcg@10`")
     return list(found.values())
 
 
-def _check_options(ties: str, missing: str, without_labels: str, confidence: float, level: float | None) -> None:
-    for name, value, choices in (
-        ("ties", ties, get_args(Ties)),
-        ("missing", missing, get_args(Fate)),
-        ("without_labels", without_labels, get_args(Fate)),
-    ):
-        if value not in choices:
-            raise ConfigError(f"{name}: expected {' or '.join(choices)}, found `{value}`")
-    if not 0.5 <= confidence < 1:
-        raise ConfigError(f"confidence: expected a number from 0.5 to below 1, found {confidence:g}")
-    if level is not None and not 0 < level < float("inf"):
-        raise ConfigError(f"level: expected a grade above 0, found {level:g}")
+def _columns(given: Mapping[str, str] | None) -> Mapping[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(one, str) for pair in given.items() for one in pair):
+        raise ConfigError("columns: expected a mapping ours: theirs, such as {'request_id': 'query'}")
+    return given
 
 
 @dataclass(frozen=True)
@@ -153,28 +113,21 @@ class _Judged:
     has_relevant: Bools
     counts: Counts
     catalogue: Catalogue | None
+    by_user: bool = False
 
 
 def _judge(given: Given, metrics: list[Metric], ties: Ties, level: float, seed: int) -> _Judged:
     request_keys = Keys(given.label_rows[c.REQUEST_ID].dtype == pl.String, seed)
     item_keys = Keys(given.label_rows[c.ITEM_ID].dtype == pl.String, seed)
     labels = Labels.of(given.labels, given.label_rows, request_keys, item_keys)
-    catalogue = catalogue_of(given, item_keys)
+    catalogue = given.catalogue(item_keys)
     if catalogue is not None:
         for metric in metrics:
             metric.check(catalogue)
     terms = Terms(metrics, ties, catalogue, level)
-    slates, rows = given.slates, given.slate_rows
-    if rows is not None:
-        done = pieces(replace(slates, whole=rows, source=replace(slates.source, columns={})), labels, terms, _as_it_is)
-    else:
-        done = pieces(slates, labels, terms, partial(slates.check, schema=schema.SLATES))
-    refuse_repeats(done, slates)
-    return _joined(done, labels, terms)
-
-
-def _as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame
+    done = pieces(given.slates, labels, terms, given.check)
+    refuse_repeats(done, given.slates)
+    return replace(_joined(done, labels, terms), by_user=given.labels.by_user)
 
 
 def _joined(done: list[Piece], labels: Labels, terms: Terms) -> _Judged:
@@ -202,52 +155,46 @@ def _joined(done: list[Piece], labels: Labels, terms: Terms) -> _Judged:
     return _Judged(labels, columns, whole, has_slate, has_relevant, counts, terms.catalogue)
 
 
-def _scores(
-    judged: _Judged,
-    asked: list[Metric],
-    level: float | None,
-    fates: tuple[Fate, Fate],
-    average: str,
-    confidence: float,
-    seed: int,
-) -> Scores:
-    """Means with intervals. `fates` are those of requests without a slate, and of requests without a relevant label."""
-    missing, without_labels = fates
+def _scores(judged: _Judged, asked: list[Metric], settings: Settings, confidence: float, seed: int) -> Scores:
+    """Means with intervals, over the requests that count."""
     labels = judged.labels
     user = _users(labels)
-    mask = judged.has_slate if missing == "exclude" else np.ones(labels.n, dtype=bool)
+    counted = np.ones(labels.n, dtype=bool)
+    if settings.missing == "exclude":
+        counted &= judged.has_slate
+    if settings.without_labels == "exclude":
+        counted &= judged.has_relevant
     columns: list[MetricColumn] = []
     for metric in asked:
         column = partial(MetricColumn, str(metric), "primary", metric.higher_is_better, bounds=metric.bounds)
         if isinstance(metric, VariantMetric):
             shown = metric.add(metric.create(), judged.shown or Shown.create())
-            pool = Pool(metric.result, shown, user, (mask,), (judged.catalogue,))
+            pool = Pool(partial(read, metric), shown, user, (counted,), (judged.catalogue,))
             columns.append(column(values=None, pooled={SLATES: pool}))
             continue
-        value = judged.columns[str(default_level(metric, level))]
-        if metric.needs_labels and without_labels == "zero":
+        value = judged.columns[str(default_level(metric, settings.level))]
+        if metric.needs_labels and settings.without_labels == "zero":
             value = np.nan_to_num(value, nan=0.0)
-        elif metric.needs_labels:
-            value = np.where(judged.has_relevant, value, np.nan)
-        columns.append(column(values={SLATES: np.where(mask, value, np.nan)}))
+        columns.append(column(values={SLATES: np.where(counted, value, np.nan)}))
     table = ValuesTable(
         baseline=SLATES,
         variants=(SLATES,),
         decided=frozenset(),
         user=user,
-        weight=weights(_groups(labels, average, user), labels.n),
-        parts=(Part(None, mask),),
+        weight=_weights(judged, settings.average, user, counted),
+        parts=(Part(None, counted),),
         metrics=tuple(columns),
     )
     estimator = Estimator(table, seed)
+    per_request = {one.name: one.values[SLATES] for one in columns if one.values is not None}
     return Scores(
         scores={column.name: _score(estimator, column, confidence) for column in columns},
         counts=judged.counts,
-        notes=tuple(judged.counts.notes(missing, without_labels)),
-        values=values_frame(
-            labels.requests, {one.name: one.values[SLATES] for one in columns if one.values is not None}
-        ),
+        notes=tuple(judged.counts.notes(settings.missing, settings.without_labels)),
+        values=values_frame(labels.requests, per_request),
         table=table,
+        settings=settings,
+        truth=labels.truth,
         confidence=confidence,
     )
 
@@ -255,8 +202,8 @@ def _scores(
 def _score(estimator: Estimator, column: MetricColumn, confidence: float) -> Score:
     estimate = estimator.value(column, 0, SLATES)
     low, high = estimate.interval(confidence)
-    if column.values is None and low is not None and high is not None:
-        low, high = max(low, column.bounds[0]), min(high, column.bounds[1])
+    if column.values is None:
+        low, high = clipped(estimate.value, low, high, column.bounds)
     return Score(finite(estimate.value), finite(low), finite(high), estimate.n)
 
 
@@ -272,17 +219,28 @@ def _users(labels: Labels) -> Ints:
     return group_codes(users)
 
 
-def _groups(labels: Labels, average: str, user: Ints) -> Ints | None:
-    """The group of each request whose members share a weight; None where every request weighs the same."""
+def _weights(judged: _Judged, average: str, user: Ints, counted: Bools) -> Floats:
+    """Weight of each request: members of a group share one among the requests that count."""
     if average == "request":
-        return None
+        return np.ones(len(counted))
+    groups = _groups(judged, average, user)
+    weight = np.ones(len(counted))
+    weight[counted] = weights(groups[counted], int(counted.sum()))
+    return weight
+
+
+def _groups(judged: _Judged, average: str, user: Ints) -> Ints:
+    """The group of each request whose members share a weight."""
+    about = judged.labels.about
     if average == "user":
+        if c.USER_ID not in about.columns and not judged.by_user:
+            raise ConfigError("average: user needs a column `user_id` in the labels; join it to them, or map it")
         return user
     name = average.removeprefix("request.")
-    known = [column for column in labels.about.columns if column != c.REQUEST_ID]
+    known = [column for column in about.columns if column != c.REQUEST_ID]
     if name not in known:
         raise ConfigError(
             f"average: no column `{name}` in labels{nearest(name, [*known, 'request', 'user'])}; expected request, user or a "
             "column of the labels"
         )
-    return group_codes(labels.per_request(name))
+    return group_codes(judged.labels.per_request(name))

@@ -14,7 +14,9 @@ import polars as pl
 
 from rankcast.comparison.table import ValuesTable
 from rankcast.errors import RunError
+from rankcast.evaluate.matching import Truth
 from rankcast.records import ComparisonRow
+from rankcast.scoring.settings import Settings
 from rankcast.tables import columns as c
 from rankcast.text import number, p_value, signed, signed_share
 
@@ -60,7 +62,9 @@ class Counts:
         if self.slates_without_labels:
             notes.append(f"{self.slates_without_labels:,} slates of requests without labels are not scored")
         if self.tied_rows:
-            notes.append(f"{self.tied_rows:,} of {self.rows:,} rows have the score of another row of their list")
+            notes.append(
+                f"{self.tied_rows:,} of {self.rows:,} rows have the score (or rank) of another row of their list"
+            )
         return notes
 
 
@@ -69,7 +73,7 @@ class Scores:
     """Metrics by their canonical string, in the order asked.
 
     `values` has a row per request with labels: request_id, and a column per metric that has a value per request; null is
-    not measurable. `table` is what comparisons are made of.
+    not measurable. `table`, `settings` and the labels' `truth` are what comparisons are made of.
     """
 
     scores: Mapping[str, Score]
@@ -77,6 +81,8 @@ class Scores:
     notes: tuple[str, ...]
     values: pl.DataFrame
     table: ValuesTable
+    settings: Settings
+    truth: Truth
     confidence: float
 
     def __getitem__(self, metric: str) -> Score:
@@ -88,8 +94,11 @@ class Scores:
     def __contains__(self, metric: object) -> bool:
         return metric in self.scores
 
-    def write_values(self, path: Path) -> None:
+    def write_values(self, path: str | Path) -> None:
         """Write `values` to a parquet or csv file, by its ending; it is there whole or not at all."""
+        path = Path(path)
+        if path.suffix not in {".parquet", ".csv"}:
+            raise RunError(f"{path}: expected a name ending in .parquet or .csv")
         part = path.with_name(f".{path.name}.part")
         try:
             if path.suffix == ".csv":
@@ -142,7 +151,7 @@ class Comparison:
     confidence: float
 
     def __getitem__(self, metric: str) -> ComparisonRow:
-        return next(row for row in self.rows if row.metric == metric)
+        return {row.metric: row for row in self.rows}[metric]
 
     def to_frame(self) -> pl.DataFrame:
         """A row per metric."""

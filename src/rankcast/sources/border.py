@@ -61,8 +61,7 @@ def missing_columns(found: list[str], schema: Schema, source: Source) -> list[Pr
     """A problem for each declared column that is not among `found`."""
     problems = [
         source.data_problem(
-            f"column `{name}` is missing{nearest(name, found)}{separator_hint(found)}; map it with "
-            f"`columns: {{{name}: <theirs>}}`",
+            f"column `{name}` is missing{nearest(name, found)}{separator_hint(found)}; {source.how_to_map(name)}",
             name,
         )
         for name in schema.required
@@ -122,7 +121,7 @@ def _convert(
     if lost.any():
         message = (
             f"{int(lost.sum())} of {len(series)} values are not {kind.value}, such as {_examples(series.filter(lost))}"
-            f"{'; beyond 64 bits: make it text with CAST in `sql`' if kind is Kind.ID else ''}"
+            f"{f'; beyond 64 bits: make it text {source.by_sql}' if kind is Kind.ID else ''}"
         )
         return converted, [source.data_problem(message, series.name)]
     return converted, []
@@ -190,7 +189,7 @@ def _nulls(series: pl.Series, source: Source) -> list[Problem]:
         return []
     rows = series.is_null().arg_true().head(_EXAMPLES).to_list()
     where = ", ".join(str(row + 1) for row in rows)
-    remedy = _REMEDY.get(series.name, "; leave such rows out with `sql`")
+    remedy = _REMEDY.get(series.name) or f"; leave such rows out {source.by_sql}"
     return [source.data_problem(f"{count} of {len(series)} values are null (rows {where}){remedy}", series.name)]
 
 

@@ -6,6 +6,7 @@ A parquet file of slates is never read whole: it comes in batches, or in the par
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from rankcast.sources import border, files, trec
 from rankcast.sources.frames import to_frame
 from rankcast.sources.source import FileSet, Pattern, Source, why_missing
 from rankcast.tables import columns as c
-from rankcast.tables.schema import HISTORY, ITEMS, LABELS, SLATES, Schema
+from rankcast.tables.schema import LABELS, SLATES, Schema
 
 BATCH_ROWS = 1 << 20
+UNJUDGED = -1.0  # the grade of a row that stands for its request alone
 
 # Names that are understood for ours; the first that is there wins.
 UNDERSTOOD: Mapping[str, tuple[str, ...]] = {
@@ -28,27 +30,39 @@ UNDERSTOOD: Mapping[str, tuple[str, ...]] = {
     c.ITEM_ID: ("doc_id", "docno"),
     c.GRADE: ("relevance", "rating", "label", "gain"),
 }
-
+# Which of our names concern which table.
+OURS: Mapping[str, tuple[str, ...]] = {
+    "slates": (c.REQUEST_ID, c.USER_ID, c.ITEM_ID, c.SCORE, c.RANK),
+    "labels": (c.REQUEST_ID, c.USER_ID, c.ITEM_ID, c.GRADE),
+    "items": (c.ITEM_ID,),
+    "history": (c.USER_ID, c.ITEM_ID),
+}
 _DECLARED = {c.REQUEST_ID: (pl.Int64, pl.String), c.ITEM_ID: (pl.Int64, pl.String), c.SCORE: (pl.Float64, pl.Float32)}
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table as it was given: `whole` where it is in memory, else `lazy`, a scan of parquet files."""
+    """One table as it was given: `whole` where it is in memory, else `lazy`, a scan of each of its parquet files.
+
+    `by_user`: user_id stands for request_id. `nested`: it came as `{request: {item: number}}`.
+    """
 
     source: Source
     names: tuple[str, ...]
-    from_text: bool
-    trec: bool
+    from_text: bool = False
+    trec: bool = False
+    nested: bool = False
+    by_user: bool = False
     whole: pl.DataFrame | None = None
-    lazy: pl.LazyFrame | None = None
+    lazy: tuple[pl.LazyFrame, ...] = ()
 
     def named(self, columns: Mapping[str, str]) -> Table:
         """With a mapping ours: theirs, as far as it concerns this table, and with the names that are understood anyway."""
-        mapped = {ours: theirs for ours, theirs in columns.items() if theirs in self.names}
+        ours_here = OURS[self.source.key]
+        mapped = {ours: theirs for ours, theirs in columns.items() if ours in ours_here and theirs in self.names}
         for ours, others in UNDERSTOOD.items():
-            found = next((name for name in others if name in self.names), None)
-            if ours not in mapped and ours not in self.names and found is not None:
+            found = next((name for name in others if name in self.names and name not in mapped.values()), None)
+            if ours in ours_here and ours not in mapped and ours not in self.names and found is not None:
                 mapped[ours] = found
         return replace(self, source=replace(self.source, columns=mapped))
 
@@ -56,11 +70,11 @@ class Table:
         """Whether there is such a column."""
         return ours in self.source.columns or (ours in self.names and ours not in self.source.columns.values())
 
-    def keyed_by(self, ours: str) -> Table:
-        """With another column in the place of request_id."""
+    def keyed_by_user(self) -> Table:
+        """With user_id in the place of request_id."""
         columns = dict(self.source.columns)
-        columns[c.REQUEST_ID] = columns.pop(ours, ours)
-        return replace(self, source=replace(self.source, columns=columns))
+        columns[c.REQUEST_ID] = columns.pop(c.USER_ID, c.USER_ID)
+        return replace(self, by_user=True, source=replace(self.source, columns=columns))
 
     def check(self, raw: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         """Rows under our names with the types that the schema says; DataError says what is wrong."""
@@ -75,55 +89,67 @@ class Table:
     def _ready(self, raw: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:
         """Slates that are as they should be already, which most are: the border would copy and look twice. None for others."""
         theirs = {ours: self.source.columns.get(ours, ours) for ours in schema.kinds}
-        value = c.SCORE if theirs.get(c.SCORE) in raw.columns else None
-        if (
-            schema is not SLATES
-            or value is None
-            or theirs[c.REQUEST_ID] not in raw.columns
-            or theirs[c.ITEM_ID] not in raw.columns
-        ):
+        named = all(theirs.get(ours) in raw.columns for ours in (c.REQUEST_ID, c.ITEM_ID, c.SCORE))
+        if schema is not SLATES or not named:
             return None
-        frame = pl.DataFrame([raw[theirs[ours]].alias(ours) for ours in (c.REQUEST_ID, c.ITEM_ID, value)])
+        frame = pl.DataFrame([raw[theirs[ours]].alias(ours) for ours in (c.REQUEST_ID, c.ITEM_ID, c.SCORE)])
         as_declared = all(
             frame[name].dtype in _DECLARED[name] and not frame[name].null_count() for name in frame.columns
         )
         # A minimum is NaN where any value is, and comes faster than asking each of them.
-        return frame if as_declared and not (len(frame) and np.isnan(frame[value].to_numpy().min())) else None
+        return frame if as_declared and not (len(frame) and np.isnan(frame[c.SCORE].to_numpy().min())) else None
 
     def read(self, schema: Schema) -> pl.DataFrame:
         """All rows, checked."""
-        raw = self.whole if self.whole is not None else self._scan().collect()
-        return self.check(raw, schema)
+        return self.check(self.whole if self.whole is not None else pl.DataFrame(), schema)
 
-    def sample(self) -> pl.DataFrame:
-        """A few rows, which tell the types."""
-        return self.whole.head(1) if self.whole is not None else self._scan().head(1).collect()
+    def read_or_look(self, schema: Schema) -> pl.DataFrame:
+        """All rows where they are in memory; else none, which tells the types."""
+        if self.whole is not None:
+            return self.read(schema)
+        with self._reading():
+            return self.check(self._scan(self.lazy[0]).head(0).collect(), schema)
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """All rows as they came, some at a time, in order."""
         if self.whole is not None:
             yield from self.whole.iter_slices(BATCH_ROWS)
-        else:
-            yield from self._scan().collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        for lazy in self.lazy:
+            with self._reading():
+                yield from self._scan(lazy).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
 
-    def part(self, number: int, of: int, column: str) -> pl.DataFrame:
-        """The rows whose value in a column, hashed, falls into one of `of` parts: a value is in one part only."""
-        theirs = self.source.columns.get(column, column)
-        rows = self.whole.lazy() if self.whole is not None else self._scan()
-        return rows.filter(pl.col(theirs).hash() % of == number).collect(engine="streaming")
+    def part(self, number: int, of: int, column: str) -> list[pl.DataFrame]:
+        """The rows whose value in a column, hashed, falls into one of `of` parts, file by file: a value is in one part only."""
+        theirs = pl.col(self.source.columns.get(column, column))
+        scans = [self._scan(lazy) for lazy in self.lazy] if self.whole is None else [self.whole.lazy()]
+        # Text and numbers hash each in their way, whatever their width.
+        key = theirs if self.whole is not None else _of_one_width(theirs, scans[0], theirs.meta.output_name())
+        with self._reading():
+            return [rows.filter(key.hash() % of == number).collect(engine="streaming") for rows in scans]
 
     def count(self) -> int:
         """How many rows there are."""
         if self.whole is not None:
             return len(self.whole)
-        rows: int = self._scan().select(pl.len()).collect().item()
-        return rows
+        with self._reading():
+            return sum(int(lazy.select(pl.len()).collect().item()) for lazy in self.lazy)
 
-    def _scan(self) -> pl.LazyFrame:
-        if self.lazy is None:
-            raise ValueError("a table is whole or lazy")
-        wanted = {self.source.columns.get(ours, ours) for ours in SLATES.kinds} & set(self.names)
-        return self.lazy.select([name for name in self.names if name in wanted])
+    def _scan(self, lazy: pl.LazyFrame) -> pl.LazyFrame:
+        """Of one file, the columns that count."""
+        there = lazy.collect_schema().names()
+        wanted = {self.source.columns.get(ours, ours) for ours in SLATES.kinds}
+        return lazy.select([name for name in there if name in wanted])
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(self.source.data_problem(f"cannot be read: {files.first_line(error)}")) from error
+
+
+def _of_one_width(column: pl.Expr, scan: pl.LazyFrame, name: str) -> pl.Expr:
+    return column.cast(pl.Int64) if scan.collect_schema()[name].is_integer() else column.cast(pl.String)
 
 
 def open_table(given: Any, what: str, value: str, lazy: bool = False) -> Table:
@@ -132,12 +158,11 @@ def open_table(given: Any, what: str, value: str, lazy: bool = False) -> Table:
     `lazy`: parquet files are not read yet.
     """
     if not isinstance(given, str | Path):
-        frame = to_frame(given, value, what)
-        source = Source(key=what, given=f"the {type(given).__name__}")
-        return Table(source, tuple(frame.columns), from_text=False, trec=False, whole=frame)
-    text = str(given)
-    pattern = Pattern.of(text, text, Path.cwd())
-    source = Source(key=what, files=FileSet((pattern,)))
+        frame, nested = to_frame(given, value, what)
+        source = Source(key=what, given=f"the {type(given).__name__}", alone=True)
+        return Table(source, tuple(frame.columns), nested=nested, whole=frame)
+    pattern = _pattern(given)
+    source = Source(key=what, files=FileSet((pattern,)), alone=True)
     paths, missing = FileSet((pattern,)).find()
     if missing:
         told = why_missing(pattern).replace("the file that names it", "where the command runs")
@@ -155,13 +180,22 @@ def open_table(given: Any, what: str, value: str, lazy: bool = False) -> Table:
     return Table(source, tuple(whole.columns), kind in {"csv", "trec"}, kind == "trec", whole=whole)
 
 
+def files_of(given: Any) -> set[Path]:
+    """The files that something handed over names, if it names any."""
+    return {path.resolve() for path in _pattern(given).matches()} if isinstance(given, str | Path) else set()
+
+
+def _pattern(given: str | Path) -> Pattern:
+    return Pattern.of(str(given), str(given), Path.cwd())
+
+
 def _scanned(paths: Mapping[Path, str], source: Source) -> Table:
     try:
-        lazy = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
-        names = tuple(lazy.collect_schema())
+        lazy = tuple(pl.scan_parquet(path, glob=False, hive_partitioning=False) for path in paths)
+        names = tuple(lazy[0].collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(source.data_problem(f"cannot be read as parquet: {files.first_line(error)}")) from error
-    return Table(source, names, from_text=False, trec=False, lazy=lazy)
+    return Table(source, names, lazy=lazy)
 
 
 def _read(path: Path, shown: str, kind: trec.Kind, value: str, source: Source) -> pl.DataFrame:
@@ -170,30 +204,35 @@ def _read(path: Path, shown: str, kind: trec.Kind, value: str, source: Source) -
     return files.read_file(path, shown, kind, source)
 
 
-def slates_and_labels(slates: Table, labels: Table, columns: Mapping[str, str]) -> tuple[Table, Table]:
-    """Both with our names, keyed alike: by request_id, or by user_id where one of them has no request_id."""
-    everywhere = {*slates.names, *labels.names}
+def under_our_names(tables: Mapping[str, Table], columns: Mapping[str, str]) -> dict[str, Table]:
+    """All with our names; slates and labels keyed alike: by request_id, or by user_id where one of them has no request_id."""
+    known = {ours for names in OURS.values() for ours in names}
+    everywhere = {name for table in tables.values() for name in table.names}
     unknown = [
-        Problem(f"no column `{theirs}` in slates or labels{nearest(theirs, everywhere)}", key=f"columns.{ours}")
+        Problem(f"`{ours}` is none of our names{nearest(ours, known)}", key=f"columns.{ours}")
+        for ours in columns
+        if ours not in known
+    ] + [
+        Problem(f"no column `{theirs}` in {' or '.join(tables)}{nearest(theirs, everywhere)}", key=f"columns.{ours}")
         for ours, theirs in columns.items()
         if theirs not in everywhere
     ]
     if unknown:
         raise DataError(unknown)
-    slates, labels = slates.named(columns), labels.named(columns)
-    if slates.has(c.REQUEST_ID) and labels.has(c.REQUEST_ID):
-        return slates, labels
-    if slates.has(c.USER_ID) and labels.has(c.USER_ID):
-        return slates.keyed_by(c.USER_ID), labels.keyed_by(c.USER_ID)
-    lacking = [
+    named = {name: table.named(columns) for name, table in tables.items()}
+    pair = [named["slates"], named["labels"]]
+    if all(table.has(c.REQUEST_ID) for table in pair):
+        return named
+    if all(table.has(c.USER_ID) for table in pair):
+        return named | {name: named[name].keyed_by_user() for name in ("slates", "labels")}
+    raise DataError(
         table.source.data_problem(
             f"column `{c.REQUEST_ID}` is missing{nearest(c.REQUEST_ID, table.names)}"
-            f"{border.separator_hint([*table.names])}; map it with --columns {c.REQUEST_ID}=<theirs>"
+            f"{border.separator_hint([*table.names])}; {table.source.how_to_map(c.REQUEST_ID)}"
         )
-        for table in (slates, labels)
+        for table in pair
         if not table.has(c.REQUEST_ID)
-    ]
-    raise DataError(lacking)
+    )
 
 
 def read_labels(table: Table) -> pl.DataFrame:
@@ -204,6 +243,9 @@ def read_labels(table: Table) -> pl.DataFrame:
     theirs = table.source.columns.get(c.GRADE, c.GRADE)
     if theirs in raw.columns and raw[theirs].dtype == pl.Boolean:
         raw = raw.with_columns(pl.col(theirs).cast(pl.Float64))
+    bare = raw.clear()
+    if table.nested:  # a request without any label counts too
+        bare, raw = raw.filter(pl.col(theirs).is_null()), raw.filter(pl.col(theirs).is_not_null())
     frame = table.check(raw, LABELS)
     grades = frame[c.GRADE]
     problems = [
@@ -223,19 +265,11 @@ def read_labels(table: Table) -> pl.DataFrame:
         )
     if problems:
         raise DataError(problems)
+    if len(bare):
+        frame = pl.concat(
+            [frame, bare.with_columns(pl.lit(UNJUDGED).alias(c.GRADE)).select(frame.columns)], how="vertical_relaxed"
+        )
     return frame
-
-
-def read_catalogue(given: Any, columns: Mapping[str, str]) -> tuple[Table, pl.DataFrame]:
-    """Items with their attributes."""
-    table = open_table(given, "items", c.SCORE).named(columns)
-    return table, table.read(ITEMS)
-
-
-def read_history(given: Any, columns: Mapping[str, str]) -> tuple[Table, pl.DataFrame]:
-    """What users did before: user_id and item_id of every event."""
-    table = open_table(given, "history", c.SCORE).named(columns)
-    return table, table.read(HISTORY)
 
 
 def _example(frame: pl.DataFrame, mask: pl.Series) -> str:

@@ -112,6 +112,7 @@ class Source:
     declared_in: str | None = None
     line: int | None = None
     given: str | None = None  # what was handed over in Python, instead of files
+    alone: bool = False  # handed over to `score`: there is no file that declares it
 
     @property
     def file_sets(self) -> list[FileSet]:
@@ -126,6 +127,17 @@ class Source:
         if self.files is None:
             return f"sql over {', '.join(self.named)}"
         return ", ".join(self.files.written)
+
+    def how_to_map(self, ours: str) -> str:
+        """How to say which of their columns is one of ours."""
+        if self.alone:
+            return f"map it with --columns {ours}=<theirs> (in Python, columns={{'{ours}': ...}})"
+        return f"map it with `columns: {{{ours}: <theirs>}}`"
+
+    @property
+    def by_sql(self) -> str:
+        """Where rows and types are mended: in `sql`, or beforehand."""
+        return "beforehand" if self.alone else "with `sql`"
 
     def data_problem(self, message: str, column: str | None = None) -> Problem:
         """A problem of the data themselves: it names their files too."""

@@ -99,7 +99,10 @@ SLATES = Schema(
     extras=False,
 )
 LABELS = Schema("labels", {c.REQUEST_ID: Kind.ID, c.ITEM_ID: Kind.ID, c.GRADE: Kind.NUMBER})
-HISTORY = Schema("history", {c.USER_ID: Kind.ID, c.ITEM_ID: Kind.ID}, extras=False)
+BESIDE: Mapping[str, Schema] = {  # what `score` may be told besides
+    "items": ITEMS,
+    "history": Schema("history", {c.USER_ID: Kind.ID, c.ITEM_ID: Kind.ID}, extras=False),
+}
 SCHEMAS: Mapping[str, Schema] = {
     schema.table: schema for schema in (REQUESTS, ITEMS, USERS, AVAILABILITY, IMPRESSIONS, EVENTS)
 }

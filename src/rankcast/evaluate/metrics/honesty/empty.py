@@ -20,7 +20,6 @@ class Empty(RequestMetric):
     higher_is_better: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     of_empty_list: ClassVar[float | None] = 1.0
-    of_empty_truth: ClassVar[float | None] = 0.0
     cost: ClassVar[str] = "requests"
 
     def values(self, judged: Judged) -> Floats:

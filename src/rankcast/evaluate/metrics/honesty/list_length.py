@@ -17,7 +17,6 @@ class ListLength(RequestMetric):
     name: ClassVar[str] = "list_length"
     needs_labels: ClassVar[bool] = False
     bounds: ClassVar[tuple[float, float]] = UNBOUNDED
-    of_empty_truth: ClassVar[float | None] = None
     cost: ClassVar[str] = "requests"
 
     def values(self, judged: Judged) -> Floats:
