@@ -193,7 +193,7 @@ def test_every_repeated_row_is_found(pairs: list[tuple[int, int]], block: int) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matching, "BLOCK", block)
         value = -np.arange(len(pairs))
-        found = matching.match(matching.Batch(owner, item, value), truth, "given", lambda rows: rows)
+        found = matching.match(matching.Batch.of(owner, item, value, truth), truth, "given", lambda rows: rows)
     assert found.repeated.tolist() == [at for at, pair in enumerate(pairs) if pair in pairs[:at]]
 
 

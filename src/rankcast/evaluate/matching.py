@@ -43,16 +43,28 @@ class Truth:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of whole lists: keys of `owner` and `item`, and `value` (greater is better). A list's rows stand together."""
+    """Rows of whole lists: keys of `owner` and `item`, and `value` (greater is better). A list's rows stand together.
+
+    `start` is where each of the n lists starts (n + 1), `request` the number of each in the truth, -1 where it has no labels.
+    """
 
     owner: Ints
     item: Ints
     value: Floats | Ints
+    start: Ints
+    request: Ints
 
-    def starts(self) -> Ints:
-        """Where each list starts; one more entry closes the last."""
-        fresh = np.flatnonzero(self.owner[1:] != self.owner[:-1]) + 1
-        return np.concatenate(([0], fresh, [len(self.owner)])) if len(self.owner) else np.zeros(1, dtype=np.int64)
+    @classmethod
+    def of(cls, owner: Ints, item: Ints, value: Floats | Ints, truth: Truth) -> Batch:
+        """Find the lists, and their requests."""
+        fresh = np.flatnonzero(owner[1:] != owner[:-1]) + 1
+        start = np.concatenate(([0], fresh, [len(owner)])) if len(owner) else np.zeros(1, dtype=np.int64)
+        return cls(owner, item, value, start, truth.owners.find(owner[start[:-1]]))
+
+    def scattered(self) -> bool:
+        """Whether a request has several lists, as where its rows do not stand together."""
+        known = self.request[self.request >= 0]
+        return bool((known[1:] <= known[:-1]).any()) and len(np.unique(known)) < len(known)
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,7 @@ class Matched:
 
 def match(batch: Batch, truth: Truth, ties: Order, comparable: Comparable) -> Matched:
     """Order each list best first, then find its labelled rows."""
-    start = batch.starts()
-    request = truth.owners.find(batch.owner[start[:-1]])
+    start, request = batch.start, batch.request
     wanted = _Wanted.of(truth, request)
     scratch = _Scratch()
     near: list[tuple[Ints, Ints]] = []
@@ -107,8 +118,7 @@ def match(batch: Batch, truth: Truth, ties: Order, comparable: Comparable) -> Ma
         twice = block.repeated()
         if len(twice):
             repeated.append((twice if order is None else order[twice]) + low)
-    row, label = wanted.exactly(batch.owner, item, start, near, _joined(crowded))
-    of = np.searchsorted(start, row, side="right") - 1
+    row, label, of = wanted.exactly(item, start, near, _joined(crowded))
     return Matched(
         start=start,
         request=request,
@@ -163,14 +173,13 @@ class _Scratch:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The labels of all lists of a batch, by list: whose they are, their item, their position in the truth, their hash.
+    """The labels of all lists of a batch, by list: their list, item, position in the truth, and hash.
 
     Labels of list l are `start[l]` .. `start[l + 1]`.
     """
 
     start: Ints
     of_list: Ints
-    owner: Ints
     item: Ints
     label: Ints
     mixed: npt.NDArray[np.uint64]
@@ -182,18 +191,14 @@ class _Wanted:
         count = np.zeros(len(request) + 1, dtype=np.int64)
         count[lists + 1] = truth.start[request[lists] + 1] - truth.start[request[lists]]
         owner, item = truth.owners.keys[request[lists]][member], truth.item[label]
-        return cls(np.cumsum(count), lists[member], owner, item, label, _mixed(owner, item))
+        return cls(np.cumsum(count), lists[member], item, label, _mixed(owner, item))
 
-    def exactly(
-        self, owner: Ints, item: Ints, start: Ints, near: list[tuple[Ints, Ints]], crowded: Ints
-    ) -> tuple[Ints, Ints]:
-        """(row, wanted label) of the labelled rows, by row: those of the `near` ones, row and label, that are the same.
+    def exactly(self, item: Ints, start: Ints, near: list[tuple[Ints, Ints]], crowded: Ints) -> tuple[Ints, Ints, Ints]:
+        """(row, wanted label, list) of the labelled rows, by row: those `near` ones, row and label, that are of one list.
 
         Each `crowded` label looks through its own list.
         """
         row, label = _joined([rows for rows, _ in near]), _joined([labels for _, labels in near])
-        same = (item[row] == self.item[label]) & (owner[row] == self.owner[label])
-        row, label = row[same], label[same]
         if len(crowded):
             low, high = start[self.of_list[crowded]], start[self.of_list[crowded] + 1]
             asker, place = spans(low, high - low)
@@ -202,7 +207,9 @@ class _Wanted:
         if (row[1:] < row[:-1]).any():
             order = np.argsort(row, kind="stable")
             row, label = row[order], label[order]
-        return row, label
+        of = np.searchsorted(start, row, side="right") - 1
+        same = of == self.of_list[label]
+        return row[same], label[same], of[same]
 
 
 def _mixed(owner: Ints, item: Ints, scratch: _Scratch | None = None) -> npt.NDArray[np.uint64]:
@@ -220,7 +227,9 @@ class _Block:
     """Some lists, each row with a slot that its owner and item share with few others."""
 
     def __init__(self, owner: Ints, item: Ints, bounds: Ints, scratch: _Scratch) -> None:
-        self.owner, self.item, self.bounds, self.scratch = owner, item, bounds, scratch
+        self.owner, self.item, self.scratch = owner, item, scratch
+        lengths = np.diff(bounds)
+        self.longest, self.shortest = int(lengths.max()), int(lengths.min())
         self.bits = max(8, int(_ROOM * len(owner) - 1).bit_length())
         self.mixed = _mixed(owner, item, scratch)
         self.slot = self._slots(self.mixed, scratch.buffer("slot", len(item), np.uint64))
@@ -230,32 +239,33 @@ class _Block:
         return slots
 
     def near(self, wanted: _Wanted, first: int, last: int) -> tuple[Ints, Ints, Ints]:
-        """(rows, labels) that share a slot, for the wanted labels of the block's lists, which are first .. last - 1 of the
-        batch; and a few labels that share a slot with a later one, which are not found so.
+        """(rows, labels) of one item that share a slot, for the wanted labels of the block's lists, which are first .. last - 1
+        of the batch; and a few labels that share a slot with a later one, which are not found so.
         """
         low, high = int(wanted.start[first]), int(wanted.start[last])
-        slot = self._slots(wanted.mixed[low:high])
+        item, slot = wanted.item[low:high], self._slots(wanted.mixed[low:high])
         number = np.arange(1, high - low + 1, dtype=np.uint16 if high - low < 1 << 16 else np.uint32)
         table = self.scratch.table("label", self.bits, number.dtype)
         out = self.scratch.buffer(f"found {number.dtype}", len(self.slot), number.dtype)
         rows: list[Ints] = []
         labels: list[Ints] = []
-        lost = np.arange(high - low)
+        lost: Ints | None = None
         while True:
-            table[slot[lost]] = number[lost]
+            at, mine = (slot, number) if lost is None else (slot[lost], number[lost])
+            table[at] = mine
             # Every slot is in the table, so nothing is clipped; it is only the mode that writes to `out` directly.
             found = table.take(self.slot, out=out, mode="clip")
-            rows.append(np.flatnonzero(found != 0))
-            labels.append(found[rows[-1]].astype(np.int64) + (low - 1))
-            crowded = lost[table[slot[lost]] != number[lost]]
-            table[slot[lost]] = 0
-            places = (
-                self.bounds[wanted.of_list[low + crowded] - first + 1]
-                - self.bounds[wanted.of_list[low + crowded] - first]
-            )
-            if places.sum() <= len(self.slot):
+            near = np.flatnonzero(found != 0)
+            which = found[near].astype(np.int64) - 1
+            same = self.item[near] == item[which]
+            rows.append(near[same])
+            labels.append(which[same] + low)
+            crowded = np.flatnonzero(table[at] != mine)
+            crowded = crowded if lost is None else lost[crowded]
+            table[at] = 0
+            if len(crowded) * self.longest <= len(self.slot):
                 return _joined(rows), _joined(labels), crowded + low
-            lost = crowded  # so many would look through more rows than there are: they try again without the others
+            lost = crowded  # too many to look through their lists one by one: they try again without the others
 
     def repeated(self) -> Ints:
         """Rows whose item stands in their list already.
@@ -281,8 +291,8 @@ class _Block:
 
     def _even_and_distinct(self) -> bool:
         """Whether lists of one length, which NumPy sorts fastest, surely hold no item twice: half of each hash will do."""
-        length = int(self.bounds[1])
-        if length > _SHORT or (np.diff(self.bounds) != length).any():
+        length = self.longest
+        if length > _SHORT or self.shortest != length:
             return False
         halves = self.scratch.buffer("halves", len(self.item), np.uint32)
         np.copyto(halves, self.mixed.view(np.uint32)[_HIGH::2])

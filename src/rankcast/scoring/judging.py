@@ -117,12 +117,12 @@ def judge_batch(frame: pl.DataFrame, labels: Labels, terms: Terms) -> Piece:
     items = frame[c.ITEM_ID]
     owner = labels.request_keys.of(frame[c.REQUEST_ID])
     value = frame[c.SCORE].to_numpy() if c.SCORE in frame.columns else -frame[c.RANK].to_numpy()
-    batch = Batch(owner, labels.item_keys.of(items), value)
+    batch = Batch.of(owner, labels.item_keys.of(items), value, labels.truth)
+    if batch.scattered():
+        raise ScatteredError("a list's rows do not stand together")
     found = match(batch, labels.truth, terms.ties, lambda rows: _comparable(items, rows))
     lists = np.flatnonzero(found.request >= 0)
     request = found.request[lists]
-    if (request[1:] <= request[:-1]).any() and len(np.unique(request)) < len(request):
-        raise ScatteredError("a list's rows do not stand together")
     _check_texts(frame, found, lists, labels)
     repeated = _of_labelled(found, found.repeated)
     judged = judged_lists(found, lists, labels, terms)

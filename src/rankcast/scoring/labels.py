@@ -55,7 +55,7 @@ class Labels:
             kept = ~unjudged
             frame, code = frame.filter(kept), code[kept.to_numpy()]
         item, grade = frame[c.ITEM_ID], frame[c.GRADE].to_numpy()
-        found = match(Batch(code, item_keys.of(item), grade), _NOTHING, "any", _given)
+        found = match(Batch.of(code, item_keys.of(item), grade, _NOTHING), _NOTHING, "any", _given)
         if len(found.repeated):
             pairs = frame.select(c.REQUEST_ID, c.ITEM_ID)
             check_repeats(pairs, len(found.repeated), request_keys, item_keys)
