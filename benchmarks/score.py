@@ -42,8 +42,9 @@ def measure(slates, labels):
 """
 _RANKCAST = f"""
 import rankcast
+from rankcast.evaluate.grammar import parse
 rankcast.score
-import rankcast.scoring.score
+[parse(metric) for metric in {METRICS}]  # imports their modules
 def measure(slates, labels):
     scores = rankcast.score(slates, labels, {METRICS})
     return {{name: scores[name].value for name in scores}}
