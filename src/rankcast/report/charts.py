@@ -13,7 +13,7 @@ _LONGEST = 46
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _CONFIG = {
     "background": None,
-    "padding": {"left": 28, "top": 6, "right": 12, "bottom": 6},  # browsers' fonts are wider than the renderer's
+    "padding": {"left": 48, "top": 6, "right": 12, "bottom": 6},  # browsers' fonts are wider than the renderer's
     "font": _FONT,
     "view": {"stroke": None},
     "axis": {"labelColor": "#57606a", "titleColor": "#57606a", "labelFontSize": 12, "titleFontSize": 12, "gridColor": "#d8dee4",
