@@ -14,6 +14,8 @@ from rankcast.study import run, schema_files
 from rankcast.testing.demo import write_demo
 from rankcast.testing.jobboard import JobBoard
 
+collect_ignore = ["peers_rectools.py"]  # runs in an environment of its own, where RecTools is
+
 settings.register_profile("rankcast", deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 settings.load_profile("rankcast")
 
