@@ -131,7 +131,9 @@ def _class_of(word: str, shown: str) -> tuple[type[Metric], Mapping[str, str]]:
     known = plugins.names(plugins.METRICS)
     name, given = ALIASES.get(word.lower(), (word.lower() if word.lower() in known else word, {}))
     if name not in known:
-        raise ConfigError(f"`{shown}`: unknown metric `{word}`{nearest(word.lower(), [*known, *ALIASES])}")
+        hint = nearest(word.lower(), [*known, *ALIASES])
+        hint = hint if "did you mean" in hint else "; `rankcast metrics` lists what there is"
+        raise ConfigError(f"`{shown}`: unknown metric `{clip(word, 40)}`{hint}")
     return plugins.load(plugins.METRICS, name), given
 
 

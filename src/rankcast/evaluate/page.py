@@ -10,7 +10,6 @@ from typing import Any
 from rankcast import plugins
 from rankcast.evaluate.grammar import ALIASES
 from rankcast.evaluate.metric import Metric
-from rankcast.text import number
 
 _NEEDS = {
     "catalogue": "the catalogue of items (`--items` in score)",
@@ -101,4 +100,4 @@ def _facts(metric: Metric) -> list[tuple[str, str]]:
 
 
 def _value(value: float | None) -> str:
-    return "not measurable (null)" if value is None else number(value, 1)
+    return "not measurable (null)" if value is None else f"{value:g}"
