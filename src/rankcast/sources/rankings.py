@@ -120,10 +120,11 @@ class Table:
 
     def part(self, number: int, of: int, column: str) -> list[pl.DataFrame]:
         """The rows whose value in a column, hashed, falls into one of `of` parts, file by file: a value is in one part only."""
-        theirs = pl.col(self.source.columns.get(column, column))
+        theirs = self.source.columns.get(column, column)
         scans = [self._scan(lazy) for lazy in self.lazy] if self.whole is None else [self.whole.lazy()]
-        # Text and numbers hash each in their way, whatever their width.
-        key = theirs if self.whole is not None else _of_one_width(theirs, scans[0], theirs.meta.output_name())
+        # One file's integers may be narrower than another's, and would hash otherwise.
+        whole_numbers = scans[0].collect_schema()[theirs].is_integer()
+        key = pl.col(theirs).cast(pl.Int64 if whole_numbers else pl.String)
         with self._reading():
             return [rows.filter(key.hash() % of == number).collect(engine="streaming") for rows in scans]
 
@@ -146,10 +147,6 @@ class Table:
             yield
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(self.source.data_problem(f"cannot be read: {files.first_line(error)}")) from error
-
-
-def _of_one_width(column: pl.Expr, scan: pl.LazyFrame, name: str) -> pl.Expr:
-    return column.cast(pl.Int64) if scan.collect_schema()[name].is_integer() else column.cast(pl.String)
 
 
 def open_table(given: Any, what: str, value: str, lazy: bool = False) -> Table:
