@@ -65,8 +65,10 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
         once = judged.rows_within(None)
         everything = Shown(targets[once.target], once.item, once.rank)
         pooled = [metric for metric in work.metrics if isinstance(metric, VariantMetric)]
-        of_cut = {metric.k: metric.add(metric.create(), everything) for metric in pooled}
-        shown[name] = {str(metric): of_cut[metric.k] for metric in pooled}
+        # Metrics of one cut that add in one way have one state.
+        states = {(metric.k, type(metric).add): metric for metric in pooled}
+        added = {way: metric.add(metric.create(), everything) for way, metric in states.items()}
+        shown[name] = {str(metric): added[metric.k, type(metric).add] for metric in pooled}
     frames = [_slate_rows(name, replay.slates, work) for name, replay in replays.items()]
     return Outcome(requests, targets, replays, judged_values, shown, pl.concat(frames))
 
