@@ -69,6 +69,16 @@ def test_trec_eval(shared_data: Path, run: str, expected: str, missing: str) -> 
             assert found == pytest.approx(value, abs=0.00005001), (topic, measure)
 
 
+def test_rbp_of_trec_eval(shared_data: Path) -> None:
+    """It reads on with probability 0.9; our `rbp` alone is that of the design, 0.8."""
+    folder = shared_data / "trec_eval"
+    known = [line.split() for line in (folder / "out.test.aq").read_text().splitlines()]
+    expected = {topic: float(value) for measure, topic, value in known if measure == "rbp"}
+    scores = rankcast.score(folder / "results.test", folder / "qrels.test", "rbp(p=0.9)", ties="reverse_item_id")
+    found = dict(scores.values.rows()) | {"all": scores["rbp(p=0.9)"].value}
+    assert found == {topic: pytest.approx(value, abs=0.00005001) for topic, value in expected.items()}
+
+
 def test_the_measures_names_are_understood(shared_data: Path) -> None:
     for measure in printed(shared_data / "trec_eval" / "out.test.a")["all"]:
         (parsed,) = rankcast.score({"q": {"d": 1.0}}, {"q": {"d": 1}}, [measure]).scores
