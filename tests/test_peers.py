@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import peers
+import peers_page
 import rankcast
 from peers import CASES, CLAIMS, IR, PYTREC, RANX, RECTOOLS, Answers, Case, Claim, Data, Values
 from rankcast.errors import RankcastError
@@ -128,7 +129,7 @@ def test_cases(case: Case, theirs: Ask) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("peer", peers.NOTES)
+@pytest.mark.parametrize("peer", peers_page.NOTES)
 def test_nothing_of_theirs_is_forgotten(peer: str, theirs: Ask) -> None:
     claimed = {peers.stem(peer, claim.theirs) for claim in CLAIMS if claim.peer == peer}
     others = {*peers.NOT_HERE[peer], *peers.UNTRIED.get(peer, {})}
@@ -138,7 +139,9 @@ def test_nothing_of_theirs_is_forgotten(peer: str, theirs: Ask) -> None:
 
 def test_the_page_is_current() -> None:
     path = peers.ROOT / "docs" / "guide" / "peers.md"
-    assert path.read_text(encoding="utf-8") == peers.page(), "run `python tests/peers.py > docs/guide/peers.md`"
+    assert path.read_text(encoding="utf-8") == peers_page.page(), (
+        "run `python tests/peers_page.py > docs/guide/peers.md`"
+    )
 
 
 # --- Their numbers by hand, where they differ ---
