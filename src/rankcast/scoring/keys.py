@@ -20,18 +20,17 @@ class CollisionError(RankcastError):
 
 @dataclass(frozen=True)
 class Keys:
-    """How one kind of id becomes keys. `bits` is how many of a text's hash count: all of them, but for tests."""
+    """How one kind of id becomes keys: `text` by a hash with a seed, integers as they are."""
 
     text: bool
     seed: int = 0
-    bits: int = 64
 
     def of(self, ids: pl.Series) -> Ints:
         """The key of each id."""
         if not self.text:
             return ids.to_numpy()
-        hashed = ids.hash(self.seed).to_numpy()
-        return (hashed >> np.uint64(64 - self.bits)).view(np.int64)
+        keys: Ints = ids.hash(self.seed).to_numpy().view(np.int64)
+        return keys
 
     def check_distinct(self, ids: pl.Series, keys: Ints) -> None:
         """CollisionError where distinct ids have one key."""
