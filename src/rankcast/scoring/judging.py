@@ -69,14 +69,20 @@ class ScatteredError(RankcastError):
     """A list's rows do not stand together."""
 
 
-def pieces(table: Table, labels: Labels, terms: Terms, check: Callable[[pl.DataFrame], pl.DataFrame]) -> list[Piece]:
-    """Every list judged once. `check` puts raw rows under our names.
+def pieces(
+    table: Table,
+    batches: Iterable[pl.DataFrame],
+    labels: Labels,
+    terms: Terms,
+    check: Callable[[pl.DataFrame], pl.DataFrame],
+) -> list[Piece]:
+    """Every list judged once. `batches` are all rows of the table; `check` puts raw rows under our names.
 
     Rows are taken as they come while those of a list stand together, which is how lists are written; where they do not,
     the file is read again in parts of its requests, each sorted in memory.
     """
     try:
-        return _all(labels, terms, _checked(table.batches(), check))
+        return _all(labels, terms, _checked(batches, check))
     except ScatteredError:
         parts = max(1, ceil(table.count() / PART_ROWS))
         sorted_parts = (

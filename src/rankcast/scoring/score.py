@@ -117,6 +117,7 @@ class _Judged:
 
 
 def _judge(given: Given, metrics: list[Metric], ties: Ties, level: float, seed: int) -> _Judged:
+    batches = given.slates.batches()
     request_keys = Keys(given.label_rows[c.REQUEST_ID].dtype == pl.String, seed)
     item_keys = Keys(given.label_rows[c.ITEM_ID].dtype == pl.String, seed)
     labels = Labels.of(given.labels, given.label_rows, request_keys, item_keys)
@@ -125,7 +126,7 @@ def _judge(given: Given, metrics: list[Metric], ties: Ties, level: float, seed: 
         for metric in metrics:
             metric.check(catalogue)
     terms = Terms(metrics, ties, catalogue, level)
-    done = pieces(given.slates, labels, terms, given.check)
+    done = pieces(given.slates, batches, labels, terms, given.check)
     refuse_repeats(done, given.slates)
     return replace(_joined(done, labels, terms), by_user=given.labels.by_user)
 

@@ -111,12 +111,20 @@ class Table:
             return self.check(self._scan(self.lazy[0]).head(0).collect(), schema)
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """All rows as they came, some at a time, in order."""
+        """All rows as they came, some at a time, in order. Reading begins at once, behind whatever is done first."""
         if self.whole is not None:
-            yield from self.whole.iter_slices(BATCH_ROWS)
-        for lazy in self.lazy:
-            with self._reading():
-                yield from self._scan(lazy).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+            return self.whole.iter_slices(BATCH_ROWS)
+        with self._reading():
+            return self._after(self._begin(self.lazy[0]))
+
+    def _after(self, first: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        with self._reading():
+            yield from first
+            for lazy in self.lazy[1:]:
+                yield from self._begin(lazy)
+
+    def _begin(self, lazy: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+        return self._scan(lazy).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
 
     def part(self, number: int, of: int, column: str) -> list[pl.DataFrame]:
         """The rows whose value in a column, hashed, falls into one of `of` parts, file by file: a value is in one part only."""
