@@ -48,10 +48,8 @@ class Shown:
         owner, item, rank = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("owner", "item", "rank")
         )
-        if (owner[1:] < owner[:-1]).any() or len(parts) > 1:
-            order = np.lexsort((item, rank, owner))
-            owner, item, rank = owner[order], item[order], rank[order]
-        return Shown(owner, item, rank)
+        order = np.lexsort((item, rank, owner))
+        return Shown(owner[order], item[order], rank[order])
 
     def only(self, kept: Bools) -> Shown:
         """Some of the rows."""

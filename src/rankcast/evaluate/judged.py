@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from rankcast.evaluate.catalogue import Catalogue
-from rankcast.evaluate.kernels import is_relevant, within
+from rankcast.evaluate.catalogue import Catalogue, History
+from rankcast.evaluate.kernels import is_relevant, ratio, within
 from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.ragged import place_in_group, sum_by
 
@@ -92,6 +92,18 @@ class Judged:
             raise ValueError("the lists' rows were not kept: the metric must say `needs_rows`")
         kept = within(self.rows.rank, k)
         return Rows(self.rows.target[kept], self.rows.item[kept], self.rows.rank[kept])
+
+    def mean_of_past(self, k: int | None, worth: Callable[[History, Ints], Floats]) -> Floats:
+        """Mean over the items within rank k of what the past makes them worth, by item code (-1: unknown), per target.
+
+        An empty list is worth 0; without any history nothing is measurable.
+        """
+        history = self.beyond().past()
+        if not history.everyone:
+            return np.full(self.n, np.nan)
+        rows = self.rows_within(k)
+        total = sum_by(rows.target, worth(history, self.beyond().place(rows.item)), self.n)
+        return np.nan_to_num(ratio(total, self.shown(k)))
 
     def beyond(self) -> Catalogue:
         """What is known of items."""

@@ -28,7 +28,7 @@ class Labels:
     """Labels of n requests, in order of request_id: the ids, and a `truth` of their keys; `items` are the labels' ids, in the
     order of the truth where they are text.
 
-    `about` has what else the rows say, in the same order of requests.
+    `about` has what else the rows say, in the same order of requests; `by_user`: a request is a user.
     """
 
     requests: pl.Series
@@ -37,6 +37,7 @@ class Labels:
     about: pl.DataFrame
     request_keys: Keys
     item_keys: Keys
+    by_user: bool
 
     @classmethod
     def of(cls, table: Table, frame: pl.DataFrame, request_keys: Keys, item_keys: Keys) -> Labels:
@@ -64,7 +65,7 @@ class Labels:
             grade = grade[found.order]
             item = item.gather(found.order) if item_keys.text else item
         truth = Truth(KeyIndex(owner), offsets(code, len(requests)), found.item, grade)
-        return cls(requests, truth, item, about, request_keys, item_keys)
+        return cls(requests, truth, item, about, request_keys, item_keys, table.by_user)
 
     @property
     def n(self) -> int:

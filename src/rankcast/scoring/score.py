@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -113,7 +113,6 @@ class _Judged:
     has_relevant: Bools
     counts: Counts
     catalogue: Catalogue | None
-    by_user: bool = False
 
 
 def _judge(given: Given, metrics: list[Metric], ties: Ties, level: float, seed: int) -> _Judged:
@@ -128,7 +127,7 @@ def _judge(given: Given, metrics: list[Metric], ties: Ties, level: float, seed: 
     terms = Terms(metrics, ties, catalogue, level)
     done = pieces(given.slates, batches, labels, terms, given.check)
     refuse_repeats(done, given.slates)
-    return replace(_joined(done, labels, terms), by_user=given.labels.by_user)
+    return _joined(done, labels, terms)
 
 
 def _joined(done: list[Piece], labels: Labels, terms: Terms) -> _Judged:
@@ -234,7 +233,7 @@ def _groups(judged: _Judged, average: str, user: Ints) -> Ints:
     """The group of each request whose members share a weight."""
     about = judged.labels.about
     if average == "user":
-        if c.USER_ID not in about.columns and not judged.by_user:
+        if c.USER_ID not in about.columns and not judged.labels.by_user:
             raise ConfigError("average: user needs a column `user_id` in the labels; join it to them, or map it")
         return user
     name = average.removeprefix("request.")

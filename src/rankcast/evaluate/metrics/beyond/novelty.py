@@ -7,12 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.evaluate.catalogue import looked_up
+from rankcast.evaluate.catalogue import History, looked_up
 from rankcast.evaluate.judged import Judged
-from rankcast.evaluate.kernels import ratio
 from rankcast.evaluate.metric import HISTORY, UNBOUNDED, RequestMetric
-from rankcast.tables.logs import Floats
-from rankcast.tables.ragged import sum_by
+from rankcast.tables.logs import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,9 @@ class Novelty(RequestMetric):
         return frozenset({HISTORY})
 
     def values(self, judged: Judged) -> Floats:
-        rows, catalogue = judged.rows_within(self.k), judged.beyond()
-        history = catalogue.past()
-        if not history.everyone:
-            return np.full(judged.n, np.nan)
-        users = looked_up(history.users, catalogue.place(rows.item), 0)
-        surprise = np.log2(history.everyone / np.maximum(users, 1.0))
-        return np.nan_to_num(ratio(sum_by(rows.target, surprise, judged.n), judged.shown(self.k)))
+        return judged.mean_of_past(self.k, _surprise)
+
+
+def _surprise(history: History, items: Ints) -> Floats:
+    surprise: Floats = np.log2(history.everyone / np.maximum(looked_up(history.users, items, 0), 1.0))
+    return surprise

@@ -7,12 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from rankcast.evaluate.catalogue import looked_up
+from rankcast.evaluate.catalogue import History, looked_up
 from rankcast.evaluate.judged import Judged
-from rankcast.evaluate.kernels import ratio
 from rankcast.evaluate.metric import HISTORY, UNBOUNDED, RequestMetric
-from rankcast.tables.logs import Floats
-from rankcast.tables.ragged import sum_by
+from rankcast.tables.logs import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,9 @@ class Popularity(RequestMetric):
         return frozenset({HISTORY})
 
     def values(self, judged: Judged) -> Floats:
-        rows, catalogue = judged.rows_within(self.k), judged.beyond()
-        history = catalogue.past()
-        if not history.everyone:
-            return np.full(judged.n, np.nan)
-        events = looked_up(history.events, catalogue.place(rows.item), 0).astype(np.float64)
-        return np.nan_to_num(ratio(sum_by(rows.target, events, judged.n), judged.shown(self.k)))
+        return judged.mean_of_past(self.k, _events)
+
+
+def _events(history: History, items: Ints) -> Floats:
+    events: Floats = looked_up(history.events, items, 0).astype(np.float64)
+    return events
