@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import oracle
+import oracle_measure
+import oracle_read
 import rankcast
 
 Row = dict[str, Any]
@@ -23,7 +25,10 @@ def differences(study: Path, out: Path) -> list[str]:
     found += _rows(
         "steps", _keyed(expected["steps"], "variant", "step"), _keyed(results["steps"], "variant", "step"), set()
     )
-    found += _rows("fidelity", {"": expected["fidelity"] or {}}, {"": results["fidelity"] or {}}, set())
+    found += _rows(
+        "variants", _keyed(expected["variants"], "variant"), _keyed(results.get("variants", []), "variant"), set()
+    )
+    found += _fidelity(expected["fidelity"] or {}, results["fidelity"] or {})
     metric = ("variant", "metric", "segment")
     per_variant = {"low", "high", "p", "minimum_detectable", "wins", "ties", "losses", "verdict", "p_adjusted"}
     blurred = any(_per_variant(row) for row in expected["metrics"])
@@ -51,12 +56,26 @@ def differences(study: Path, out: Path) -> list[str]:
     return found
 
 
+def _fidelity(expected: Row, found: Row) -> list[str]:
+    """Tables are compared row by row, whatever their order, but for that of the steps."""
+    keys = {"by": "segment", "replayed_against_logged": "metric"}
+    problems = _rows("fidelity", {"": expected}, {"": found}, set(keys))
+    if bool(expected) != bool(found):
+        problems.append(f"fidelity: expected {expected}, found {found}")
+    for name, key in keys.items():
+        mine, theirs = expected.get(name, []), found.get(name, [])
+        if len(theirs) != len(_keyed(theirs, key)):
+            problems.append(f"fidelity {name}: repeated rows")
+        problems += _rows(f"fidelity {name}", _keyed(mine, key), _keyed(theirs, key), set())
+    return problems
+
+
 def _per_variant(row: Row) -> bool:
-    return oracle.parse(row["metric"]).name in oracle.PER_VARIANT
+    return oracle_measure.parse(row["metric"]).name in oracle_measure.PER_VARIANT
 
 
 def _confidence(study: Path) -> float:
-    return float(oracle.load(study).get("compare", {}).get("confidence", 0.95))
+    return float(oracle_read.load(study).get("compare", {}).get("confidence", 0.95))
 
 
 def _keyed(rows: list[Row], *names: str) -> dict[Any, Row]:
@@ -73,6 +92,10 @@ def _rows(place: str, expected: dict[Any, Row], found: dict[Any, Row], skip: set
 
 
 def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
     if isinstance(one, int | float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return bool(one == other)

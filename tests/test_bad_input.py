@@ -310,13 +310,10 @@ LATER_IN_SERVICE: list[tuple[tuple[Any, ...], Any]] = [
     (("tables", "items", "database"), "postgres://x"),
     (("tables", "items", "path"), "s3://bucket/items.parquet"),
     (("tables", "items", "path"), ["gs://bucket/items.parquet"]),
-    (("production", "steps", 0), {"python": "shop.serving:diversify"}),
     (("targets", "average"), ["request", "user"]),
     (("labels", "grades", "click"), {"grade": 1, "horizon": "1d"}),
 ]
 LATER_IN_STUDY: list[tuple[tuple[Any, ...], Any]] = [
-    (("variants", "new"), {"http": {"url": "http://localhost"}}),
-    (("variants", "new"), {"python": "shop.models:score"}),
     (("variants", "new", "scores", "path"), "s3://bucket/scores.parquet"),
     (("compare", "method"), "bootstrap"),
     (("allow",), {"LB06": {"reason": "x", "until": "2023-12-31"}}),

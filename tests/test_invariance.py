@@ -84,7 +84,10 @@ def test_big_ids(seed: int, tmp_path: Path) -> None:
     for study in world(seed, ids="int", form="parquet", mapped=False, coverage=False).write(tmp_path):
         before = figures(study, "before")
         rewrite(tmp_path, "", shift)
-        assert figures(study, "after") == before
+        after = figures(study, "after")
+        for one in (before, after):
+            (one["fidelity"] or {}).pop("examples", None)  # they name ids
+        assert after == before
 
 
 SERVICE = """

@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 
 import oracle
+import oracle_compare
+import oracle_measure
+import oracle_read
 from worlds import World, worlds
 
 SERVICE = """
@@ -86,9 +89,37 @@ def test_ledger_steps_and_fidelity(hand: dict[str, Any]) -> None:
     assert rows == [("period", 5, 4, 1), ("where", 4, 4, 0), ("mature", 4, 3, 1), ("labelled", 3, 3, 0)]
     # 1: 9 10 8 7 -> 9 10 -> 9 10 -> 9;  2: 9 10 8 7 -> 9 10 8 7 -> 9 10 8 -> 9 8;  3: 10 9 -> 10 9 -> 9;  5: as 3
     rows = [tuple(row.values())[1:] for row in hand["steps"] if row["variant"] == "production"]
-    available = ("available", 2 + 4 + 2 + 2, 0 + 1 + 1 + 1, 3, 0, 1)  # 7 has no row: unknown
-    assert rows == [("match", 12, 2, 1, 0), available, ("cap", 7, 2, 2, 0), ("served", 5, 0, 0, 0)]
-    assert hand["fidelity"] == {"variant": "production", "requests": 3, "overlap": (1 + 1 + 0) / 3, "exact": 2 / 3}
+    available = ("available", 2 + 4 + 2 + 2, 0 + 1 + 1 + 1, 3, 0, 0, 0, 1)  # 7 has no row: unknown
+    assert rows == [("match", 12, 2, 1, 0, 0, 0), available, ("cap", 7, 2, 2, 0, 0, 0), ("served", 5, 0, 0, 0, 0, 0)]
+
+
+def test_fidelity(hand: dict[str, Any]) -> None:
+    faith = hand["fidelity"]
+    # replayed against shown, 1: 9 / 9;  2: 9 8 / 9 8;  3: 9 / 8;  5 has no impressions
+    assert (faith["variant"], faith["requests"], faith["overlap"], faith["exact"]) == ("production", 3, 2 / 3, 2 / 3)
+    assert (faith["kendall_tau"], faith["rank_mae"]) == (1, 0)  # of request 2; of requests 1 and 2
+    forever = math.log(10)  # sum of 0.9^d / d
+    assert faith["rbo"] == pytest.approx(2 / 3)
+    assert faith["rbo_low"] == pytest.approx((forever / 9 + (2 * forever - 0.9) / 9 + 0) / 3)
+    assert faith["rbo_high"] == pytest.approx((1 + 1 + 0.9) / 3)
+    # without match, 1: 9 8;  without available, 3: 10;  without cap, 1: 9 10, 2: 9 10
+    assert faith["without_step"] == pytest.approx({"match": 1.5 / 3, "available": 2 / 3, "cap": 1 / 3})
+    by_step = {row["step"]: row["overlap"] for row in faith["by_step"]}
+    assert list(by_step) == ["candidates", "match", "available", "cap"]
+    assert by_step == pytest.approx({"candidates": 1 / 3, "match": 1 / 3, "available": 1 / 3, "cap": 2 / 3})
+    assert faith["mismatches"] == {"shown_not_scored": 1, "not_shown:other": 1}
+    by = [(row["segment"]["value"], row["requests"], row["overlap"], row["exact"]) for row in faith["by"]]
+    assert by == [("2023-10-02", 1, 1, 1), ("2023-10-03", 1, 1, 1), ("2023-10-04", 1, 0, 0)]
+    (row,) = faith["replayed_against_logged"]  # coverage has no value per request
+    assert (row["metric"], row["replayed"], row["logged"]) == ("dcg@2", pytest.approx(0.25), pytest.approx(2.25))
+    assert (row["difference"], row["n_requests"], row["n_users"]) == (pytest.approx(-2), 3, 2)
+    assert row["high"] + 2 == pytest.approx(2 * math.tan(0.45 * math.pi)) == pytest.approx(-2 - row["low"])
+
+
+def test_what_variants_lack(hand: dict[str, Any]) -> None:
+    rows = [tuple(row.values()) for row in hand["variants"]]
+    # labels: 9 of request 1 and 8 of request 3, which Bob's scores lack; nobody's list is shorter than another's
+    assert rows == [("production", 2, 1, 3, 0), ("rival", 2, 0, 3, 0), ("popular", 2, 1, 3, 0)]
 
 
 def test_values_and_comparison(hand: dict[str, Any]) -> None:
@@ -141,43 +172,62 @@ def test_metrics() -> None:
         "serendipity(level=2)": 1 / 3,
         "diversity(by=item.kind)": 2 / 3,
     }
-    past = oracle.History({"x": 3, "b": 1}, {"x": {1, 2}, "b": {3}})
+    past = oracle_measure.History({"x": 3, "b": 1}, {"x": {1, 2}, "b": {3}})
     items = {"x": {"kind": "k"}, "a": {"kind": None}}  # nothing is known about b
-    known = oracle.Known({"a": 4, "b": 1, "c": 1}, {"x", "y", "b"}, past, items, zero=False)
-    values = {name: oracle.measure(oracle.parse(name), ["x", "a", "b"], known) for name in expected}
+    known = oracle_measure.Known({"a": 4, "b": 1, "c": 1}, {"x", "y", "b"}, past, items, zero=False)
+    values = {name: oracle_measure.measure(oracle_measure.parse(name), ["x", "a", "b"], known) for name in expected}
+    assert values == pytest.approx(expected)
+
+
+def test_an_item_that_stands_there_again_takes_a_place_and_is_worth_nothing() -> None:
+    expected = {
+        "dcg": 4 + 1 / math.log2(4),
+        "precision": 2 / 3,
+        "precision@2": 1 / 2,
+        "list_length": 3,
+        "judged": 1 / 3,
+        "unjudged": 2 / 3,
+        "popularity": 3 / 3,
+        "diversity(by=item.kind)": 1,
+        "auc": (1 + 0) / 2,
+    }
+    past = oracle_measure.History({"a": 3}, {"a": {1}})
+    items = {"a": {"kind": "k"}}
+    known = oracle_measure.Known({"a": 4, "b": 1}, {"a"}, past, items, zero=False)
+    values = {name: oracle_measure.measure(oracle_measure.parse(name), ["a", "a", "b"], known) for name in expected}
     assert values == pytest.approx(expected)
 
 
 def test_what_is_not_measurable() -> None:
     names = ["judged@2", "unjudged", "novelty", "popularity", "diversity(by=item.kind)", "judged(norm=cut)@2", "auc"]
-    known = oracle.Known({"a": 1}, set(), oracle.History({}, {}), {}, zero=True)
-    values = [oracle.measure(oracle.parse(name), [], known) for name in names]
+    known = oracle_measure.Known({"a": 1}, set(), oracle_measure.History({}, {}), {}, zero=True)
+    values = [oracle_measure.measure(oracle_measure.parse(name), [], known) for name in names]
     assert values == [None, None, None, None, 0, 0, 0]
 
 
 def test_metrics_of_a_variant() -> None:
-    assert oracle.gini([0, 0, 3]) == pytest.approx(2 / 3)
-    assert oracle.gini([1, 2, 3]) == pytest.approx((-2 * 1 + 2 * 3) / (3 * 6))
-    assert oracle.gini([0, 0]) is oracle.gini([]) is None
+    assert oracle_measure.gini([0, 0, 3]) == pytest.approx(2 / 3)
+    assert oracle_measure.gini([1, 2, 3]) == pytest.approx((-2 * 1 + 2 * 3) / (3 * 6))
+    assert oracle_measure.gini([0, 0]) is oracle_measure.gini([]) is None
     lists = [
         ("ann", {1, 2}),
         ("ann", {1, 2}),
         ("bob", {1}),
         ("eve", set[int]()),
     ]  # two pairs, both alike by 1 / sqrt(2)
-    assert oracle.personalization(lists) == pytest.approx(1 - 1 / math.sqrt(2))
-    assert oracle.personalization(lists[:2]) is None
+    assert oracle_measure.personalization(lists) == pytest.approx(1 - 1 / math.sqrt(2))
+    assert oracle_measure.personalization(lists[:2]) is None
 
 
 def test_corrections() -> None:
-    assert oracle.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert oracle.benjamini_hochberg([0.04, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
+    assert oracle_compare.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert oracle_compare.benjamini_hochberg([0.04, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
 
 
 def test_local_times_that_a_clock_change_repeats_or_skips() -> None:
     berlin = ZoneInfo("Europe/Berlin")
-    assert oracle.instant("2023-10-29T02:30:00", berlin) == datetime(2023, 10, 29, 0, 30, tzinfo=UTC)
-    assert oracle.instant("2023-03-26T02:30:00", berlin) == datetime(2023, 3, 26, 1, 30, tzinfo=UTC)
+    assert oracle_read.instant("2023-10-29T02:30:00", berlin) == datetime(2023, 10, 29, 0, 30, tzinfo=UTC)
+    assert oracle_read.instant("2023-03-26T02:30:00", berlin) == datetime(2023, 3, 26, 1, 30, tzinfo=UTC)
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from functools import partial
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,8 +15,9 @@ import polars as pl
 from rankcast.comparison.table import Part
 from rankcast.config.plan import Plan, PlannedVariant, Vocabulary
 from rankcast.config.service import Table
+from rankcast.config.study import HttpVariant
 from rankcast.config.yaml import dotted
-from rankcast.errors import ConfigError, DataError, Problem, RankcastError, nearest
+from rankcast.errors import ConfigError, DataError, Place, Problem, nearest
 from rankcast.evaluate.catalogue import Catalogue, History
 from rankcast.evaluate.grammar import parse
 from rankcast.evaluate.impressed import Impressed
@@ -24,19 +25,21 @@ from rankcast.evaluate.judge import Scene
 from rankcast.evaluate.labels import Labelling
 from rankcast.evaluate.metric import CATALOGUE, HISTORY, IMPRESSIONS
 from rankcast.evaluate.targets import Rule
-from rankcast.plugins import BUILTINS, load, source_of
+from rankcast.plugins import BUILTINS, code_of, load
 from rankcast.records import Count, Segment, Value
 from rankcast.replay import step
-from rankcast.replay.builtin import Builtin, Setting
-from rankcast.replay.candidates import Batches
-from rankcast.replay.lists import Lists
-from rankcast.replay.reproduce import Service, Variant
-from rankcast.replay.step import Filter, NamedStep
+from rankcast.replay.builtin import Builtin, Scorer, Setting
+from rankcast.replay.models.mlflow import MlflowModel
+from rankcast.replay.models.python import PythonModel
+from rankcast.replay.step import NamedStep
+from rankcast.shard import Model
+from rankcast.sources.answers import Api
 from rankcast.sources.load import Inputs, Loaded
 from rankcast.sources.source import FileSet, Pattern, Source
 from rankcast.tables.duration import Duration
 from rankcast.tables.expression import Expression
-from rankcast.tables.logs import Bools, Ints, Logs
+from rankcast.tables.logs import Ints, Logs
+from rankcast.tables.parts import ScoreParts
 from rankcast.tables.valuesets import group_codes
 
 MOST_SEGMENTS = 100  # values of a segment column that are compared; the rest is counted
@@ -59,8 +62,8 @@ def vocabulary(execute: bool) -> Vocabulary:
     return Vocabulary(metric=partial(parse, private=execute), step=step.parse, where=_where, builtin=_builtin)
 
 
-def inputs_of(plan: Plan) -> Inputs:
-    """Every table to load."""
+def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
+    """Every table to load. `answers`: what APIs answered, by variant."""
     tables = {
         name: _source(plan, table, ("tables", name), plan.service_file, plan.service_folder)
         for name in type(plan.service.tables).model_fields
@@ -73,16 +76,31 @@ def inputs_of(plan: Plan) -> Inputs:
         for variant in plan.variants
         if variant.spec.scores is not None
     }
-    candidates = {}
+    for name, path in (answers or {}).items():
+        recorded = FileSet((Pattern.of(path.name, str(path), path.parent),))
+        scores[name] = Source(dotted(("variants", name, "http")), recorded, declared_in=plan.study_file)
+    candidates, placements, reads = {}, {}, {}
     for variant in plan.variants:
         if isinstance(variant.candidates, Table):
             file, place = plan.place(variant, "candidates")
-            folder = plan.study_folder if file == plan.study_file else plan.service_folder
-            candidates[dotted(place)] = _source(plan, variant.candidates, place, file, folder)
-    return Inputs(tables, scores, candidates, plan.service.timezone)
+            candidates[dotted(place)] = _source(plan, variant.candidates, place, file, _folder(plan, file))
+        for at, one in enumerate(variant.steps):
+            if one.table is not None:
+                file, place = plan.place(variant, "steps")
+                written: tuple[str | int, ...] = (*place, at, one.kind)
+                placements[dotted(written)] = _source(plan, one.table, written, file, _folder(plan, file))
+        if variant.spec.python is not None and variant.spec.python.reads:
+            key = ("variants", variant.name, "python")
+            read = Table.model_validate({"path": list(variant.spec.python.reads)})
+            reads[variant.name] = _source(plan, read, key, plan.study_file, plan.study_folder)
+    return Inputs(tables, scores, candidates, plan.service.timezone, placements, reads)
 
 
-def _source(plan: Plan, table: Table, place: tuple[str, ...], file: str, folder: Path) -> Source:
+def _folder(plan: Plan, file: str) -> Path:
+    return plan.study_folder if file == plan.study_file else plan.service_folder
+
+
+def _source(plan: Plan, table: Table, place: tuple[str | int, ...], file: str, folder: Path) -> Source:
     def file_set(written: tuple[str, ...]) -> FileSet:
         return FileSet(tuple(pattern(path) for path in written), plan.environment.hidden)
 
@@ -103,17 +121,100 @@ def _source(plan: Plan, table: Table, place: tuple[str, ...], file: str, folder:
 
 
 def private_text(plan: Plan) -> str:
-    """SQL and `where` with their variables filled in, and the code of private metrics: they shape the results, so they belong
-    to the run's identity.
+    """SQL, `where` and addresses with their variables filled in: they shape the results, so they belong to the run's identity,
+    and are written nowhere.
     """
     inputs = inputs_of(plan)
     sources = [*inputs.tables.values(), *inputs.scores.values(), *inputs.candidates.values()]
-    wheres = [plan.service.targets.where]
-    wheres += [one.argument for variant in plan.variants for one in variant.steps if isinstance(one.argument, str)]
-    code = [source_of(type(planned.metric)) for planned in plan.metrics if ":" in planned.metric.name]
-    return json.dumps(
-        [source.sql for source in sources] + [where and plan.environment.expand(where) for where in wheres] + code
+    sql = [source.sql for source in (*sources, *inputs.placements.values())]
+    arguments = [plan.environment.filled(one.argument) for variant in plan.variants for one in variant.steps]
+    addresses = [plan.environment.expand(one.spec.http.url) for one in plan.variants if one.spec.http is not None]
+    where = plan.service.targets.where
+    return json.dumps([sql, arguments, addresses, where and plan.environment.expand(where)])
+
+
+def private_code(plan: Plan) -> dict[str, str]:
+    """The text of every private module that shapes the lists: of steps and of variants; and which model a registry gave."""
+    words = {one.argument for variant in plan.variants for one in variant.steps if one.kind == "python"}
+    words |= {variant.spec.python.function for variant in plan.variants if variant.spec.python is not None}
+    code = {module: text for word in sorted(words) for module, text in code_of(word).items()}
+    for variant in plan.variants:
+        if variant.spec.mlflow is not None:
+            code[f"variants.{variant.name}"] = MlflowModel(variant.spec.mlflow).identity()
+    return code
+
+
+def metric_code(plan: Plan) -> dict[str, str]:
+    """The text of every private module of metrics."""
+    words = [planned.metric.name for planned in plan.metrics if ":" in planned.metric.name]
+    return {module: text for word in words for module, text in code_of(word).items()}
+
+
+def replayed_plan(plan: Plan) -> dict[str, Any]:
+    """What of the plan shapes the lists, and what is known of them: with the same the same lists come out, whatever the
+    metrics.
+    """
+    document = plan.document()
+    service = {**document["service"], "targets": {**document["service"]["targets"], "average": None}}
+    kept = ("study", "treatment", "period", "baseline", "variants", "seed")
+    return {"service": service, "study": {name: document["study"][name] for name in kept}}
+
+
+def apis_of(plan: Plan, logs: Logs, requests: Ints) -> list[tuple[Api, pl.DataFrame]]:
+    """Every API among the variants, with the parameters of its questions about some requests (codes)."""
+    return [
+        (
+            _api(plan, variant.name, variant.spec.http, logs),
+            _asked(plan, variant.name, variant.spec.http, logs, requests),
+        )
+        for variant in plan.variants
+        if variant.spec.http is not None
+    ]
+
+
+def _api(plan: Plan, name: str, spec: HttpVariant, logs: Logs) -> Api:
+    return Api(
+        name=name,
+        url=plan.environment.expand(spec.url),
+        headers={key: plan.environment.expand(value) for key, value in spec.headers.items()},
+        items=spec.items,
+        item_id=spec.item_id,
+        score=spec.score,
+        concurrency=spec.concurrency,
+        timeout=spec.timeout,
+        retries=spec.retries,
+        rate=spec.rate,
+        failures=spec.failures,
+        integers=logs.ids.items.dtype == pl.Int64 if len(logs.ids.items) else None,
+        place=_place(plan, plan.study_file, "variants", name, "http"),
     )
+
+
+def _asked(plan: Plan, name: str, spec: HttpVariant, logs: Logs, requests: Ints) -> pl.DataFrame:
+    if spec.query is None:
+        frame = logs.requests.frame
+        query: Mapping[str, Any] = {column: f"request.{column}" for column in frame.columns}
+    else:
+        query = spec.query
+    columns = {"request_id": logs.ids.requests.gather(requests)}
+    problems = []
+    for parameter, value in query.items():
+        scope, dot, column = value.partition(".") if isinstance(value, str) else ("", "", "")
+        if not dot or scope not in ("request", "user"):
+            columns[f"?{parameter}"] = pl.repeat(value, len(requests), eager=True)
+            continue
+        known = logs.requests.frame if scope == "request" else logs.users.frame
+        if column not in known.columns:
+            hint = nearest(column, known.columns)
+            place = _place(plan, plan.study_file, "variants", name, "http", "query", parameter)
+            problems.append(
+                Problem(f"no column `{column}` in the table of {scope}s{hint}", place.file, place.line, place.key)
+            )
+            continue
+        columns[f"?{parameter}"] = _request_column(logs, scope, column, requests)
+    if problems:
+        raise DataError(problems)
+    return pl.DataFrame(columns)
 
 
 Columns = Mapping[str, Collection[str]]
@@ -149,54 +250,51 @@ def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
     return problems
 
 
-def service_of(plan: Plan, loaded: Loaded) -> Service:
-    """What all variants share."""
-    graded = tuple(sorted(plan.service.labels.grades))
-    return Service(loaded.logs, loaded.candidates, Setting(graded, plan.service.timezone, plan.study.seed))
+def setting_of(plan: Plan) -> Setting:
+    """What scorers may know besides the logs."""
+    return Setting(tuple(sorted(plan.service.labels.grades)), plan.service.timezone, plan.study.seed)
 
 
-def variants_of(plan: Plan, loaded: Loaded) -> list[Variant]:
-    """Every variant, ready to replay."""
-    return [_variant(plan, planned, loaded) for planned in plan.variants]
+def models_of(plan: Plan, loaded: Loaded) -> list[Model]:
+    """Every variant, as it waits to be replayed."""
+    return [_model(plan, planned, loaded) for planned in plan.variants]
 
 
-def _variant(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Variant:
+def _model(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Model:
     file, place = plan.place(planned, "steps")
-    filters = []
+    steps = []
     for at, one in enumerate(planned.steps):
-        with _placed(plan, file, *place, at):
+        here = _place(plan, file, *place, at)
+        with here.blamed():
             if "score" in one.step.needs() and planned.name in loaded.scores and loaded.scores[planned.name].ranked:
                 raise DataError(f"reads `score`, but variants.{planned.name}.scores has only `rank`")
-            filters.append(_placed_filter(one.step.bind(loaded.logs), plan, file, *place, at))
+        table = None if one.table is None else dotted((*place, at, one.kind))
+        steps.append(NamedStep(one.name, one.step, here, table))
     candidates = planned.candidates
     if isinstance(candidates, Table):
         candidates = dotted(plan.place(planned, "candidates")[1])
-    return Variant(
+    return Model(
         name=planned.name,
-        source=planned.builtin if planned.builtin is not None else Batches.of(loaded.scores[planned.name]),
+        source=_source_of(planned, loaded),
         candidates=candidates,
-        steps=[NamedStep(one.name, one.step) for one in planned.steps],
-        filters=filters,
+        steps=tuple(steps),
         served=planned.served,
+        borrows=planned.spec.http is not None,
     )
 
 
-@contextmanager
-def _placed(plan: Plan, file: str, *location: str | int) -> Iterator[None]:
-    """Problems inside belong to a place of one of the two files."""
-    try:
-        yield
-    except RankcastError as error:
-        line, key = plan.line(file, *location), dotted(location)
-        raise DataError(Problem(problem.message, file, line, key) for problem in error.problems) from error
+def _source_of(planned: PlannedVariant, loaded: Loaded) -> ScoreParts | Scorer:
+    spec = planned.spec
+    if spec.python is not None:
+        return PythonModel(spec.python.function, spec.python.columns)
+    if spec.mlflow is not None:
+        return MlflowModel(spec.mlflow)
+    scorer: Scorer | None = planned.builtin
+    return scorer if scorer is not None else loaded.scores[planned.name]
 
 
-def _placed_filter(keep: Filter, plan: Plan, file: str, *location: str | int) -> Filter:
-    def placed(lists: Lists) -> Bools:
-        with _placed(plan, file, *location):
-            return keep(lists)
-
-    return placed
+def _place(plan: Plan, file: str, *location: str | int) -> Place:
+    return Place(file, plan.line(file, *location), dotted(location))
 
 
 def labelling_of(plan: Plan) -> Labelling:
@@ -217,7 +315,7 @@ def scene_of(plan: Plan, logs: Logs) -> Scene:
             history = History.before(logs.events, graded, start, len(logs.ids.items))
         catalogue = Catalogue(logs.items.frame, logs.items.known, history)
         for planned in plan.metrics:
-            with _placed(plan, plan.study_file, "metrics"):
+            with _place(plan, plan.study_file, "metrics").blamed():
                 planned.metric.check(catalogue)
     return Scene(
         user=logs.requests.user,
@@ -232,7 +330,7 @@ def target_rule(plan: Plan, logs: Logs, known_until: int | None) -> Rule:
     admitted = np.ones(len(logs.requests.time), dtype=bool)
     if plan.where is not None:
         everyone = np.arange(len(admitted))
-        with _placed(plan, plan.service_file, "targets", "where"):
+        with _place(plan, plan.service_file, "targets", "where").blamed():
             admitted = plan.where.evaluate(
                 lambda scope, name: _request_column(logs, scope, name, everyone), len(admitted)
             )
@@ -253,18 +351,20 @@ def weight_groups(plan: Plan, logs: Logs, targets: Ints) -> Ints | None:
         return None
     if average == "user":
         return logs.requests.user[targets]
-    with _placed(plan, plan.service_file, "targets", "average"):
+    with _place(plan, plan.service_file, "targets", "average").blamed():
         return group_codes(_request_column(logs, "request", average.partition(".")[2], targets).alias(average))
 
 
 def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Count]]:
-    """All targets, then each value of each segment column (null last); the most frequent values where there are many."""
+    """All of some requests (the targets), then each value of each segment column (null last); the most frequent values where
+    there are many.
+    """
     parts = [Part(None, np.ones(len(targets), dtype=bool))]
     counts = []
     for name in plan.study.segments:
         scope, _, column = name.partition(".")
         values = _request_column(logs, scope, column, targets)
-        with _placed(plan, plan.study_file, "segments"):
+        with _place(plan, plan.study_file, "segments").blamed():
             codes = group_codes(values.alias(name))
         present, first, sizes = np.unique(codes, return_index=True, return_counts=True)
         kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SEGMENTS])
@@ -281,6 +381,15 @@ def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Co
             value = _plain(values[int(first[at])])
             parts.append(Part(Segment(column=name, value=value), codes == present[at]))
     return parts, counts
+
+
+def days_of(plan: Plan, logs: Logs, requests: Ints) -> list[Part]:
+    """Each day of some requests, in the service's time zone."""
+    times = pl.Series(logs.requests.time[requests]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    days = times.dt.convert_time_zone(plan.service.timezone).dt.date()
+    return [
+        Part(Segment(column="day", value=str(day)), (days == day).to_numpy()) for day in days.unique().sort().to_list()
+    ]
 
 
 def _request_column(logs: Logs, scope: str, name: str, requests: Ints) -> pl.Series:

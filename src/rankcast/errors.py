@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 MOST_SHOWN = 20  # an error must fit a screen
@@ -31,6 +32,28 @@ class Problem:
     def __str__(self) -> str:
         place = "" if self.file is None else self.file if self.line is None else f"{self.file}:{self.line}"
         return " ".join(clip(": ".join(part for part in (place, self.key, self.message) if part), _LONGEST).split("\n"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the two files something is written."""
+
+    file: str | None = None
+    line: int | None = None
+    key: str | None = None
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Problems of data that come up inside are told as problems of this place."""
+        try:
+            yield
+        except RankcastError as error:
+            if self.file is None:
+                raise
+            raise DataError(Problem(one.message, self.file, self.line, self.key) for one in error.problems) from error
+
+
+NOWHERE = Place()
 
 
 class RankcastError(Exception):

@@ -17,16 +17,11 @@ from rankcast.evaluate.labels import REASONS, Outcomes
 from rankcast.evaluate.metric import VariantMetric, read
 from rankcast.evaluate.targets import Population
 from rankcast.records import Count, Fidelity, StepRow, VariantRow
-from rankcast.replay.reproduce import StepCount
+from rankcast.replay.post_processing import StepCount
+from rankcast.replay.reproduce import Facts
 from rankcast.shard import Outcome, Work
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Floats, Ints, Logs
-
-
-def without_slates(outcome: Outcome) -> Outcome:
-    """An outcome without the lists that are on disk already, to keep memory bounded."""
-    light = {name: replay.without_lists() for name, replay in outcome.replays.items()}
-    return replace(outcome, replays=light, slates=pl.DataFrame())
 
 
 def step_rows(done: Sequence[Outcome]) -> tuple[StepRow, ...]:
@@ -45,47 +40,54 @@ def step_rows(done: Sequence[Outcome]) -> tuple[StepRow, ...]:
                 requests=total.requests,
                 emptied=total.emptied,
                 unknown=total.unknown,
+                added=total.added,
+                reordered=total.reordered,
             )
             for total in totals
         ]
     return tuple(rows)
 
 
-def variant_rows(done: Sequence[Outcome]) -> tuple[VariantRow, ...]:
+def variant_rows(work: Work, done: Sequence[Outcome]) -> tuple[VariantRow, ...]:
     """How each variant's lists came about."""
+    requests = np.concatenate([outcome.requests for outcome in done])
+    positives = int(sum((labels_of_targets(work, outcome.targets) for outcome in done), start=0))
     rows = []
     for variant in done[0].replays:
-        replays = [outcome.replays[variant] for outcome in done]
-        candidates = sum(replay.candidates for replay in replays)
-        tied = sum(replay.tied for replay in replays)
-        overlap = _by_request(done, [replay.overlap for replay in replays])
+        facts = [outcome.replays[variant].facts for outcome in done]
+
+        def total(name: str, facts: Sequence[Facts] = facts) -> int:
+            return int(sum(getattr(one, name).sum() for one in facts))
+
+        candidates, outside = total("candidates"), total("outside")
+        overlap = by_request(done, [one.overlap for one in facts])
         overlap = overlap[~np.isnan(overlap)]
         rows.append(
             VariantRow(
                 variant=variant,
-                requests=sum(len(outcome.requests) for outcome in done),
-                without_scores=int(sum(replay.without.sum() for replay in replays)),
-                before_any_batch=int(sum(replay.early.sum() for replay in replays)),
-                empty_slates=sum(replay.empty for replay in replays),
+                requests=len(requests),
+                without_scores=total("without"),
+                before_any_batch=total("early"),
+                empty_slates=total("empty"),
                 candidates=candidates,
-                tied_share=tied / candidates if candidates else None,
+                tied_share=total("tied") / candidates if candidates else None,
                 candidate_overlap=float(overlap.mean()) if len(overlap) else None,
+                not_candidates=total("refused"),
+                positives=positives,
+                positives_outside=outside,
+                recall_ceiling=1 - outside / positives if positives else None,
+                short=total("shorter"),
+                cut_short=total("cut_short"),
             )
         )
     return tuple(rows)
 
 
-def fidelity(baseline: str, done: Sequence[Outcome]) -> Fidelity | None:
-    """Agreement of the baseline with the impressions, over requests that have one; None without any."""
-    agreements = [agreement for outcome in done if (agreement := outcome.replays[baseline].agreement) is not None]
-    measured = _by_request(done, [one.measured for one in agreements])
-    if not measured.any():
-        return None
-    overlap = _by_request(done, [one.overlap for one in agreements])[measured]
-    exact = _by_request(done, [one.exact for one in agreements])[measured]
-    return Fidelity(
-        variant=baseline, requests=int(measured.sum()), overlap=float(overlap.mean()), exact=float(exact.mean())
-    )
+def labels_of_targets(work: Work, targets: Ints) -> int:
+    """How many labels above 0 some targets have."""
+    positive = np.concatenate(([0], np.cumsum(work.labels.grade > 0)))
+    counts: Ints = positive[work.labels.start[targets + 1]] - positive[work.labels.start[targets]]
+    return int(counts.sum())
 
 
 def invalid(measured: Fidelity | None, at_least: float) -> str | None:
@@ -118,7 +120,7 @@ def values_table(
     plan: Plan, work: Work, done: Sequence[Outcome], population: Population, weight: Floats, parts: Sequence[Part]
 ) -> ValuesTable:
     """The values table over all shards, targets in order of request_id."""
-    logs, targets = work.service.logs, population.targets
+    logs, targets = work.logs, population.targets
     order = np.argsort(np.concatenate([outcome.targets for outcome in done]), kind="stable")
     user = logs.requests.user[targets]
     masks = tuple(part.mask for part in parts)
@@ -129,16 +131,16 @@ def values_table(
         about = (name, planned.family, metric.higher_is_better)
         if isinstance(metric, VariantMetric):
             pools = {
-                variant.name: _pool(metric, [outcome.shown[variant.name][name] for outcome in done], targets)
-                for variant in work.variants
+                variant: _pool(metric, [outcome.shown[variant][name] for outcome in done], targets)
+                for variant in work.names
             }
             pooled = {
                 variant: Pool(partial(read, metric), shown, user, masks, catalogues) for variant, shown in pools.items()
             }
             return MetricColumn(*about, values=None, pooled=pooled, bounds=metric.bounds)
         columns = {
-            variant.name: np.concatenate([outcome.values[variant.name][name] for outcome in done])[order]
-            for variant in work.variants
+            variant: np.concatenate([outcome.values[variant][name] for outcome in done])[order]
+            for variant in work.names
         }
         return MetricColumn(*about, values=columns, bounds=metric.bounds)
 
@@ -161,7 +163,7 @@ def _catalogue(plan: Plan, work: Work, targets: Ints) -> Catalogue | None:
     """
     if work.scene.catalogue is None:
         return None
-    logs = work.service.logs
+    logs = work.logs
     if plan.service.tables.availability is None:
         return replace(work.scene.catalogue, available=logs.items.known)
     return replace(work.scene.catalogue, available=logs.intervals.open_items(logs.requests.time[targets]))
@@ -173,7 +175,7 @@ def _pool(metric: VariantMetric, states: Sequence[Shown], targets: Ints) -> Show
     return replace(whole, owner=np.searchsorted(targets, whole.owner))
 
 
-def _by_request(done: Sequence[Outcome], parts: Sequence[np.ndarray]) -> np.ndarray:
+def by_request(done: Sequence[Outcome], parts: Sequence[np.ndarray]) -> np.ndarray:
     """An array per request over all shards, in order of request_id."""
     order = np.argsort(np.concatenate([outcome.requests for outcome in done]), kind="stable")
     return np.concatenate(list(parts))[order]

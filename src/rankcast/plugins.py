@@ -5,7 +5,7 @@ Names are known without importing anything; the class behind a name is imported 
 
 from __future__ import annotations
 
-import inspect
+import ast
 import os
 import sys
 import traceback
@@ -82,10 +82,54 @@ def private(name: str, doing: str = "") -> Iterator[None]:
         raise PluginError(f"`{name}`: {doing}{type(error).__name__}: {clip(str(error), 200)}{place}") from error
 
 
-def source_of(cls: type) -> str:
-    """The text of the module in which a private class stands, where it can be read."""
-    module = sys.modules.get(cls.__module__)
+def code_of(word: str) -> dict[str, str]:
+    """The text of the module that `package.module:name` names, and of every module beside it that it leans on, by name.
+
+    Beside it: below the same folder, which is the one that holds the outermost package. The modules are imported already.
+    """
+    load_private(word)
+    name = word.partition(":")[0]
+    module = sys.modules[name]
+    place = getattr(module, "__file__", None)
+    if place is None:
+        return {}
+    root = os.path.dirname(place)
+    for _ in range(name.count(".") + (os.path.basename(place) == "__init__.py")):
+        root = os.path.dirname(root)
+    found: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        one = waiting.pop()
+        text = _text_below(one, root)
+        if one in found or text is None:
+            continue
+        found[one] = text
+        waiting += [other for other in _imports(text, one) if other not in found]
+    return dict(sorted(found.items()))
+
+
+def _text_below(name: str, root: str) -> str | None:
+    """The text of an imported module that lies below a folder, libraries aside."""
+    place = getattr(sys.modules.get(name), "__file__", None)
+    if place is None or not place.startswith(root + os.sep) or "site-packages" in place:
+        return None
     try:
-        return inspect.getsource(module) if module is not None else ""
-    except OSError:
-        return ""
+        with open(place, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _imports(text: str, name: str) -> list[str]:
+    """The modules that a module's text imports, and the packages around them."""
+    package = getattr(sys.modules[name], "__package__", None) or ""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            above = parts[: len(parts) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return [".".join(parts[:n]) for parts in (one.split(".") for one in found if one) for n in range(1, len(parts) + 1)]

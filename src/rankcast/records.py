@@ -50,7 +50,9 @@ class LedgerRow(Record):
 
 
 class StepRow(Record):
-    """What one step did to one variant's lists: items in and removed, requests that lost an item, lists it emptied."""
+    """What one step did to one variant's lists: items in, removed and added, requests that lost an item, lists it emptied, and
+    requests whose items it put in another order or added to.
+    """
 
     variant: str
     step: str
@@ -61,6 +63,8 @@ class StepRow(Record):
     unknown: int | None = Field(
         default=None, description="step `available`: removed items without any availability row"
     )
+    added: int = 0
+    reordered: int = 0
 
 
 class VariantRow(Record):
@@ -74,6 +78,69 @@ class VariantRow(Record):
     candidates: int
     tied_share: float | None = Field(description="share of candidates whose score equals another's in the same list")
     candidate_overlap: float | None = Field(description="mean Jaccard overlap of the candidates with the baseline's")
+    not_candidates: int = Field(description="scored items that were left out because they are no candidates")
+    positives: int = Field(description="labels above 0 of the targets")
+    positives_outside: int = Field(description="of these, labels whose item is no candidate: no order can reach them")
+    recall_ceiling: float | None = Field(description="share of the positives that are candidates")
+    short: int = Field(description="requests whose list is shorter than `served`")
+    cut_short: int = Field(
+        description="of these, requests in which a step removed something although the baseline or the log shows more"
+    )
+
+
+class Segment(Record):
+    """The part of the targets whose `column` holds `value`."""
+
+    column: str
+    value: Value
+
+
+class StepOverlap(Record):
+    """Mean overlap with the log after a step, had the list been cut there."""
+
+    step: str
+    overlap: float
+
+
+class PartFidelity(Record):
+    """Fidelity of a part of the requests."""
+
+    segment: Segment
+    requests: int
+    overlap: float
+    exact: float
+    rbo: float
+
+
+class MismatchExample(Record):
+    """An item that stands in only one of the two lists of a request; the item is null where a list shows some item twice."""
+
+    reason: str
+    request_id: str | int
+    item_id: str | int | None
+    rank: int | None
+
+
+class Suspect(Record):
+    """A change after which the replay comes closer to the log, so production probably did it; over `requests` that differ."""
+
+    what: str
+    overlap: float
+    before: float
+    requests: int
+
+
+class AgainstLog(Record):
+    """A metric of the replayed baseline against the lists that were really shown, paired by request."""
+
+    metric: str
+    replayed: float | None
+    logged: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    n_requests: int
+    n_users: int
 
 
 class Fidelity(Record):
@@ -83,13 +150,18 @@ class Fidelity(Record):
     requests: int
     overlap: float | None
     exact: float | None
-
-
-class Segment(Record):
-    """The part of the targets whose `column` holds `value`."""
-
-    column: str
-    value: Value
+    rbo: float | None = Field(description="rank-biased overlap, p = 0.9, extrapolated")
+    rbo_low: float | None = Field(description="its lower bound, whatever lies beyond the lists")
+    rbo_high: float | None = Field(description="its upper bound")
+    kendall_tau: float | None = Field(description="over common items, where there are two")
+    rank_mae: float | None = Field(description="mean difference of ranks of common items")
+    without_step: dict[str, float] = Field(description="overlap if the step is left out")
+    by_step: tuple[StepOverlap, ...]
+    by: tuple[PartFidelity, ...]
+    mismatches: dict[str, int] = Field(description="items that stand in one list only, by reason")
+    examples: tuple[MismatchExample, ...]
+    suspects: tuple[Suspect, ...]
+    replayed_against_logged: tuple[AgainstLog, ...]
 
 
 class MetricRow(Record):

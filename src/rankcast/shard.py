@@ -3,41 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from rankcast import saved
+from rankcast.errors import Place
 from rankcast.evaluate.exposure import Shown
 from rankcast.evaluate.judge import Scene, Slates, judge
 from rankcast.evaluate.labels import Labels
 from rankcast.evaluate.metric import Metric, VariantMetric, values
+from rankcast.replay.builtin import Pool, Scorer, Setting
+from rankcast.replay.candidates import Batches
 from rankcast.replay.lists import Lists
-from rankcast.replay.reproduce import Replay, Service, Variant, reproduce
+from rankcast.replay.logged import Logged
+from rankcast.replay.post_processing import BoundStep
+from rankcast.replay.probes import MissingStep, missing_steps
+from rankcast.replay.reproduce import Question, Replay, Service, Variant, reproduce
+from rankcast.replay.step import Context, NamedStep
 from rankcast.tables import columns as c
-from rankcast.tables.logs import Bools, Floats, Ints
+from rankcast.tables.logs import Bools, Floats, Ints, Logs, Placements
+from rankcast.tables.parts import PoolParts, ScoreParts
+from rankcast.tables.ragged import spans
 
 TARGET = "target"
 
 
 @dataclass(frozen=True)
-class Work:
-    """What every shard needs besides its requests. `is_target` has an entry per request code."""
+class Model:
+    """A variant as it waits to be replayed: where its scores come from, and what happens to its lists."""
 
-    service: Service
-    variants: Sequence[Variant]
+    name: str
+    source: ScoreParts | Scorer
+    candidates: str
+    steps: tuple[NamedStep, ...]
+    served: int
+    borrows: bool = False
+
+
+@dataclass(frozen=True)
+class Shard:
+    """All requests (codes) of some users, and where their rows of wide tables are; `saved_in`: a folder that has it already."""
+
+    name: str
+    requests: Ints
+    part: int | None
+    saved_in: Path | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every shard needs besides its requests. `is_target` and `chosen` have an entry per request code; `models` are
+    empty where all lists are there already, `names` are those of all variants.
+    """
+
+    logs: Logs
+    setting: Setting
+    models: Sequence[Model]
+    names: tuple[str, ...]
     baseline: str
+    baseline_served: int
+    pools: Mapping[str, PoolParts]
+    placements: Mapping[str, Placements]
     labels: Labels
     scene: Scene
     is_target: Bools
+    chosen: Bools
     metrics: Sequence[Metric]
     unlabelled_as_zero: bool
+    folder: Path
+
+    @property
+    def base(self) -> Model:
+        """The model that reproduces production."""
+        return next(model for model in self.models if model.name == self.baseline)
+
+    @cached_property
+    def steps(self) -> Mapping[str, tuple[BoundStep, ...]]:
+        """Each model's steps with everything looked up: once a process."""
+        bound: dict[tuple[Place, str], BoundStep] = {}  # variants mostly share production's
+        for named in (named for model in self.models for named in model.steps):
+            if (named.place, named.name) not in bound:
+                bound[named.place, named.name] = self._bind(named)
+        return {model.name: tuple(bound[one.place, one.name] for one in model.steps) for model in self.models}
+
+    @cached_property
+    def missing(self) -> tuple[MissingStep, ...]:
+        """Steps that production may have besides."""
+        if not len(self.logs.impressions.item):
+            return ()
+        return missing_steps(self.base.steps, self.chosen, self.base.served, Context(self.logs, self.setting.seed))
+
+    def _bind(self, named: NamedStep) -> BoundStep:
+        placed = None if named.table is None else self.placements[named.table]
+        with named.place.blamed():
+            change = named.step.bind(Context(self.logs, self.setting.seed, placed))
+        return BoundStep(named, change, placed)
+
+    def look_up(self) -> None:
+        """Look everything up now: what cannot be is told before any work begins."""
+        _ = self.steps, self.missing
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was looked up stays behind when the work moves to another process."""
+        return {name: value for name, value in self.__dict__.items() if name not in {"steps", "missing"}}
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A shard's tables and counts. By variant and metric, `values` have an entry per target of the shard, and `shown` is the
-    state of metrics per variant, whose owners are request codes.
+    state of metrics per variant, whose owners are request codes; `logged` are the values of the lists that were really shown.
     """
 
     requests: Ints
@@ -45,12 +124,15 @@ class Outcome:
     replays: Mapping[str, Replay]
     values: Mapping[str, Mapping[str, Floats]]
     shown: Mapping[str, Mapping[str, Shown]]
-    slates: pl.DataFrame
+    logged: Mapping[str, Floats]
 
 
-def evaluate_shard(work: Work, requests: Ints) -> Outcome:
-    """Replay and judge some requests. Depends on nothing but its arguments."""
-    replays = reproduce(work.variants, work.baseline, requests, work.service)
+def evaluate_shard(work: Work, shard: Shard) -> Outcome:
+    """Replay (unless that was done before) and judge some requests; the lists stay on disk."""
+    if shard.saved_in is None:
+        requests, replays = shard.requests, _replay(work, shard)
+    else:
+        requests, replays = saved.read(shard.saved_in, shard.name, work.logs)
     mask = work.is_target[requests]
     targets = requests[mask]
     target_of = np.cumsum(mask) - 1
@@ -69,12 +151,66 @@ def evaluate_shard(work: Work, requests: Ints) -> Outcome:
         states = {(metric.k, type(metric).add): metric for metric in pooled}
         added = {way: metric.add(metric.create(), everything) for way, metric in states.items()}
         shown[name] = {str(metric): added[metric.k, type(metric).add] for metric in pooled}
-    frames = [_slate_rows(name, replay.slates, work) for name, replay in replays.items()]
-    return Outcome(requests, targets, replays, judged_values, shown, pl.concat(frames))
+    if shard.saved_in != work.folder:
+        slates_frame = pl.concat([_slate_rows(name, replay.slates, work) for name, replay in replays.items()])
+        saved.write(work.folder, shard.name, slates_frame, replays, work.logs)
+    light = {name: replace(replay, slates=_nothing(requests)) for name, replay in replays.items()}
+    return Outcome(requests, targets, light, judged_values, shown, _logged_values(work, targets))
+
+
+def _replay(work: Work, shard: Shard) -> dict[str, Replay]:
+    pools: dict[str, Pool] = {} if shard.part is None else {
+        name: parts.read(shard.part) for name, parts in work.pools.items()
+    }  # fmt: skip
+    variants = [
+        Variant(
+            name=model.name,
+            source=Batches.of(model.source.read(shard.part or 0))
+            if isinstance(model.source, ScoreParts)
+            else model.source,
+            candidates=model.candidates,
+            steps=work.steps[model.name],
+            served=model.served,
+            borrows=model.borrows,
+        )
+        for model in work.models
+    ]
+    question = Question(_positives(work, shard.requests), work.chosen, work.missing)
+    service = Service(work.logs, pools, work.setting)
+    return reproduce(variants, work.baseline, shard.requests, service, question)
+
+
+def _positives(work: Work, requests: Ints) -> tuple[Ints, Ints]:
+    """(request, item) of every label above 0 of the targets among some requests."""
+    targets = requests[work.is_target[requests]]
+    start = work.labels.start[targets]
+    owner, at = spans(start, work.labels.start[targets + 1] - start)
+    good = work.labels.grade[at] > 0
+    return targets[owner[good]], work.labels.item[at[good]]
+
+
+def _logged_values(work: Work, targets: Ints) -> Mapping[str, Floats]:
+    """What the lists that were shown are worth by each metric that has a value per request; NaN where nothing was shown."""
+    if not len(work.logs.impressions.item):
+        return {}
+    logged = Logged.of(targets, work.baseline_served, work.logs)
+    slates = Slates(len(targets), logged.position, logged.item, logged.rank)
+    judged = judge(slates, targets, work.labels, work.scene)
+    measured = logged.measured
+    return {
+        name: np.where(measured, column, np.nan)
+        for name, column in values(judged, work.metrics, work.unlabelled_as_zero).items()
+    }
+
+
+def _nothing(requests: Ints) -> Lists:
+    """Lists that are on disk need no memory."""
+    nothing = np.zeros(0, dtype=np.int64)
+    return Lists(requests, nothing, nothing, np.zeros(0))
 
 
 def _slate_rows(variant: str, slates: Lists, work: Work) -> pl.DataFrame:
-    logs = work.service.logs
+    logs = work.logs
     requests = slates.row_requests()
     return pl.DataFrame(
         {
@@ -83,7 +219,7 @@ def _slate_rows(variant: str, slates: Lists, work: Work) -> pl.DataFrame:
             c.USER_ID: logs.ids.users.gather(logs.requests.user[requests]),
             c.RANK: slates.ranks(),
             c.ITEM_ID: logs.ids.items.gather(slates.item),
-            c.SCORE: slates.value,
+            c.SCORE: pl.Series(slates.value, nan_to_null=True),
             c.GRADE: pl.Series(work.labels.grades_of(slates.requests, slates.position, slates.item), nan_to_null=True),
             TARGET: work.is_target[requests],
         }

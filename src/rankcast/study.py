@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,36 +19,42 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel
 
-from rankcast import assembly, merge
+from rankcast import assembly, faithful, merge, saved
 from rankcast.comparison.table import Terms, ValuesTable
 from rankcast.comparison.verdicts import compare, decide
-from rankcast.config.load import read_plan
-from rankcast.config.plan import Plan
+from rankcast.config.load import read_plan, read_texts
+from rankcast.config.plan import FileText, Plan
 from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.engines import local, shards
 from rankcast.errors import DataError, Problem, RankcastError, RunError
 from rankcast.evaluate import labels as labelling
 from rankcast.evaluate.labels import Labels, Outcomes
-from rankcast.evaluate.targets import Population, select, weights
+from rankcast.evaluate.targets import Population, replayed, select, weights
 from rankcast.progress import Progress
-from rankcast.records import Finding, Result, Results
-from rankcast.replay.candidates import AVAILABLE, Batches
+from rankcast.records import Count, Finding, Fingerprint, Result, Results
+from rankcast.replay.candidates import AVAILABLE
+from rankcast.replay.probes import sample_of
 from rankcast.report.document import Report, sample_slates
 from rankcast.report.write import write_reports
 from rankcast.rules.rule import Evidence, check_all
 from rankcast.runs import folder as runs
 from rankcast.runs.folder import Run
-from rankcast.runs.identity import run_id
-from rankcast.runs.manifest import manifest, peak_memory_mb
-from rankcast.shard import Outcome, Work, evaluate_shard
+from rankcast.runs.identity import code_hashes, run_id
+from rankcast.runs.manifest import Repeat, manifest, peak_memory_mb
+from rankcast.shard import Outcome, Shard, Work, evaluate_shard
+from rankcast.sources.answers import as_scores, ask, questions
 from rankcast.sources.headers import check_headers
-from rankcast.sources.load import Loaded, load
+from rankcast.sources.load import POOLED, SCORED, Inputs, Loaded, Means, fingerprints, load
+from rankcast.tables import columns as c
 from rankcast.tables.logs import Logs
 
 Answer = TypeVar("Answer")
 SHARD_ROWS = 4_000_000  # candidate rows of one shard, about
 OUT = Path("runs")
+MEMORY = 2_000_000_000  # bytes that a run may use, about
+WORK = ".work"
+ANSWERS = "answers"
 
 
 def plan(path: str | Path, need_variables: bool = True, execute: bool = False) -> Plan:
@@ -72,33 +80,139 @@ def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding
     return planned, check_all(Evidence(planned, None, None, has_run=False))
 
 
-def run(path: str | Path, out: str | Path = OUT, progress: Progress | None = None) -> Run:
-    """Run a study and return its run; the same inputs give the same run, which is found rather than made again."""
-    planned = plan(path, execute=True)
+def run(
+    path: str | Path | None,
+    out: str | Path = OUT,
+    progress: Progress | None = None,
+    *,
+    memory: int = MEMORY,
+    processes: int = 1,
+    repeat: str | Path | None = None,
+) -> Run:
+    """Run a study and return its run; the same inputs give the same run, which is found rather than made again.
+
+    `memory` (bytes) is about what the run may use, `processes` how many share the work; no result depends on either.
+    `repeat`: a run folder, instead of a study: the run is made again from its manifest, and RunError names every input that
+    has changed since.
+    """
     if Path(out).exists() and not Path(out).is_dir():
         raise RunError(f"{out} is a file; expected a folder to keep runs in")
+    progress = progress or Progress()
+    means = _Means(memory, processes, progress)
+    if repeat is not None:
+        earlier = Run(Path(repeat))
+        planned = repeated_plan(earlier)
+        with _masked(planned):
+            changed = what_changed(planned, earlier)
+            if changed:
+                raise RunError(Problem(one) for one in changed)
+            return _run(planned, Path(out), means, earlier)
+    if path is None:
+        raise RunError("expected a study, or a run to repeat")
+    planned = plan(path, execute=True)
+    with _masked(planned):
+        return _run(planned, Path(out), means, None)
+
+
+def repeated_plan(run: Run) -> Plan:
+    """The plan of a run, from its manifest alone: both files as they were."""
     try:
-        return _run(planned, Path(out), progress or Progress())
+        return read_texts(
+            {name: FileText(one["path"], one["text"]) for name, one in run.manifest["files"].items()},
+            run.folder,
+            assembly.vocabulary(execute=True),
+            os.environ,
+        )
+    except KeyError as error:
+        raise RunError(
+            f"{run.folder / 'manifest.json'} does not hold the two files ({error}); an older version wrote it"
+        ) from error
+
+
+def what_changed(planned: Plan, run: Run) -> list[str]:
+    """Every input of a run that is not what it was: a line each."""
+    prints, _ = fingerprints(assembly.inputs_of(planned))
+    now = {(one.path, one.hash) for one in prints}
+    then = {(one["path"], one["hash"]) for one in run.manifest["data"]}
+    before, after = {path for path, _ in then - now}, {path for path, _ in now - then}
+    lines = [f"{path}: its content has changed since run {run.id}" for path in sorted(before & after)]
+    lines += [
+        f"{path}: is not there any more, or is not matched; run {run.id} read it" for path in sorted(before - after)
+    ]
+    lines += [f"{path}: was not there when run {run.id} was made" for path in sorted(after - before)]
+    code = code_hashes(assembly.private_code(planned) | assembly.metric_code(planned))
+    known = run.manifest["private_code"]
+    lines += [
+        f"module {name}: its text has changed since run {run.id}"
+        for name in sorted(set(code) | set(known))
+        if code.get(name) != known.get(name)
+    ]
+    return lines
+
+
+@contextmanager
+def _masked(planned: Plan) -> Iterator[None]:
+    """No problem shows the value of a variable."""
+    try:
+        yield
     except RankcastError as error:
         raise type(error)(planned.environment.mask_problem(problem) for problem in error.problems) from error
 
 
-def _run(planned: Plan, out: Path, progress: Progress) -> Run:
+def _run(planned: Plan, out: Path, means: _Means, repeat: Run | None) -> Run:
+    progress = means.progress
     clock = _Clock(progress)
-    loaded = clock.time("load", lambda: load(assembly.inputs_of(planned), partial(progress.note, "load")))
-    identity = run_id(planned.document(), assembly.private_text(planned), loaded.contents)
+    inputs = assembly.inputs_of(planned)
+    prints, contents = clock.time("fingerprint", lambda: fingerprints(inputs))
+    lists_code = assembly.private_code(planned)
+    code = lists_code | assembly.metric_code(planned)
+    private = assembly.private_text(planned)
+    identity = run_id(planned.document(), private, code, contents)
+    replay = run_id(assembly.replayed_plan(planned), private, lists_code, contents)
     place = runs.place(out, planned.study.study, identity)
     if place.exists():
-        done = Run(place)
-        if done.result:
-            progress.note("run", f"this study ran before on the same data: {place}")
-        return done
-    problems = assembly.column_problems(planned, assembly.columns_of(loaded.logs))
-    if problems:
-        raise DataError(problems)
-    with runs.writing(place) as folder:
-        _Experiment(planned, loaded, clock, folder, identity).perform()
+        return _found(place, progress)
+    wait = partial(progress.note, "run", "another process is running this study; waiting for it")
+    with runs.writing(place, _worth_keeping, wait) as folder:
+        if folder is None:
+            return _found(place, progress)
+        earlier = runs.replayed_before(out, planned.study.study, replay)
+        made = _Made(prints, identity, replay, code, earlier, repeat)
+        _Experiment(planned, inputs, means, clock, folder, made).perform()
     return Run(place)
+
+
+def _found(place: Path, progress: Progress) -> Run:
+    done = Run(place)
+    if done.result:
+        progress.note("run", f"this study ran before on the same data: {place}")
+    return done
+
+
+def _worth_keeping(folder: Path) -> bool:
+    """Whether an interrupted run has anything that need not be done again."""
+    return bool(saved.names(folder)) or any((folder / ANSWERS).glob("*"))
+
+
+@dataclass(frozen=True)
+class _Means:
+    """What a run may use."""
+
+    memory: int
+    processes: int
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a run is made of: its files, its ids, private code, an earlier run with the same lists, one that is repeated."""
+
+    prints: tuple[Fingerprint, ...]
+    identity: str
+    replay: str
+    code: Mapping[str, str]
+    earlier: Path | None
+    repeat: Run | None
 
 
 @dataclass(frozen=True)
@@ -106,30 +220,38 @@ class _Experiment:
     """REPRODUCE, EVALUATE, COMPARE, REPORT; everything is written into `folder`."""
 
     plan: Plan
-    loaded: Loaded
+    inputs: Inputs
+    means: _Means
     clock: _Clock
     folder: Path
-    identity: str
+    made: _Made
 
     def perform(self) -> None:
-        logs = self.loaded.logs
-        outcomes, labels, population = self.clock.time("label", self._label)
+        self._tidy()
+        loaded = self.clock.time("load", self._load)
+        logs = loaded.logs
+        problems = assembly.column_problems(self.plan, assembly.columns_of(logs))
+        if problems:
+            raise DataError(problems)
+        outcomes, labels, population = self.clock.time("label", partial(self._label, logs))
         if not len(population.replayed):
             raise DataError(_nobody(self.plan, population, logs))
         weight = weights(assembly.weight_groups(self.plan, logs, population.targets), len(population.targets))
         parts, folded = assembly.parts_of(self.plan, logs, population.targets)
-        work = self._work(labels, population)
-        done = self.clock.time("replay", lambda: self._replay(work, population))
+        replayed_parts, _ = assembly.parts_of(self.plan, logs, population.replayed)
+        work = self._work(loaded, labels, population)
+        done = self.clock.time("replay", lambda: self._replay(work, loaded, population))
         table = merge.values_table(self.plan, work, done, population, weight, parts)
         metrics, comparisons = self.clock.time("compare", lambda: compare(table, self._terms()))
-        fidelity = merge.fidelity(self.plan.study.baseline, done)
-        findings = check_all(
-            Evidence(self.plan, int(logs.requests.time[population.replayed].min()), fidelity, has_run=True)
-        )
+        days = assembly.days_of(self.plan, logs, population.replayed)
+        fidelity = faithful.fidelity(work, done, [*replayed_parts, *days], table, self.plan.study.compare.confidence)
+        variants = merge.variant_rows(work, done)
+        first = int(logs.requests.time[population.replayed].min())
+        findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants))
         results = Results(
-            counts=(*self.loaded.counts, *merge.label_counts(outcomes), *folded),
+            counts=(*loaded.counts, *self._wide_counts(), *merge.label_counts(outcomes), *folded),
             targets=population.ledger,
-            variants=merge.variant_rows(done),
+            variants=variants,
             steps=merge.step_rows(done),
             fidelity=fidelity,
             metrics=metrics,
@@ -137,13 +259,71 @@ class _Experiment:
         )
         decision = decide(table, comparisons, merge.invalid(fidelity, self.plan.study.fidelity.at_least), findings)
         result = Result(
-            study=self.plan.study.study, run=self.identity, decision=decision, results=results, findings=findings
+            study=self.plan.study.study, run=self.made.identity, decision=decision, results=results, findings=findings
         )
-        self.clock.time("report", lambda: self._write(result, table, outcomes, population))
-        runs.write_json(self.folder / "manifest.json", self._manifest())
+        self.clock.time("report", lambda: self._write(result, table, outcomes, population, loaded))
+        runs.write_json(self.folder / "manifest.json", self._manifest(loaded, len(done)))
+        shutil.rmtree(self.folder / WORK, ignore_errors=True)
 
-    def _label(self) -> tuple[Outcomes, Labels, Population]:
-        logs = self.loaded.logs
+    def _tidy(self) -> None:
+        """Of what an interrupted run left, only whole shards and recorded answers are of use."""
+        whole = set(saved.names(self.folder))
+        for path in list(self.folder.iterdir()):
+            if path.is_dir() and path.name not in {saved.SLATES, saved.REPLAYS, ANSWERS}:
+                shutil.rmtree(path)
+            elif path.is_file() and path.suffix in {".json", ".html", ".md"}:
+                path.unlink()
+        for name in (saved.SLATES, saved.REPLAYS):
+            (self.folder / name).mkdir(exist_ok=True)
+            for path in list((self.folder / name).iterdir()):
+                if path.name.startswith(".") or path.stem not in whole:
+                    path.unlink()
+
+    def _load(self) -> Loaded:
+        note = partial(self.clock.progress.note, "load")
+        work = self.folder / WORK
+        work.mkdir()
+        means = Means(work, self.means.memory, SHARD_ROWS, self.means.processes)
+        if self.made.earlier is not None:
+            note(f"the lists are those of {self.made.earlier}: nothing is replayed")
+            return load(self.inputs, replace(means, items=self._shown()), note, with_wide=False)
+        finished = saved.names(self.folder)
+        if finished:
+            ids = pl.concat([saved.requests_of(self.folder, name) for name in finished])
+            note(f"taking up an interrupted run: {len(ids):,} requests in {len(finished):,} shards are done")
+            means = replace(means, done=ids)
+        if all(variant.spec.http is None for variant in self.plan.variants):
+            return load(self.inputs, means, note)
+        inputs, counts = self._ask(load(self.inputs, means, note, with_wide=False).logs)
+        loaded = load(inputs, means, note)
+        return replace(loaded, counts=(*loaded.counts, *counts))
+
+    def _ask(self, logs: Logs) -> tuple[Inputs, list[Count]]:
+        """Ask APIs for their lists, unless their answers are recorded already."""
+        requests = replayed(assembly.target_rule(self.plan, logs, None), logs)
+        answers, counts = {}, []
+        for api, asked in assembly.apis_of(self.plan, logs, requests):
+            recorded = None if self.made.repeat is None else self.made.repeat.folder / ANSWERS / f"{api.name}.ndjson"
+            path = ask(api, questions(asked), self.folder / ANSWERS, recorded, self.clock.progress)
+            answers[api.name] = self.folder / WORK / f"answers-{api.name}.parquet"
+            failed = as_scores(api, path, answers[api.name], logs.ids.requests.dtype)
+            what = "requests that the API did not answer"
+            counts.append(Count(table=SCORED + api.name, what=what, count=failed, of=len(asked)))
+        return assembly.inputs_of(self.plan, answers), counts
+
+    def _shown(self) -> pl.Series:
+        """The ids of all items in the lists of the earlier run."""
+        lists = pl.scan_parquet(runs.tables(self.made.earlier or self.folder, saved.SLATES), glob=False)
+        return lists.select(pl.col(c.ITEM_ID).unique()).collect(engine="streaming").to_series()
+
+    def _wide_counts(self) -> tuple[Count, ...]:
+        """What was counted in wide tables, when they were read."""
+        if self.made.earlier is None:
+            return ()
+        before = Run(self.made.earlier).results.counts
+        return tuple(count for count in before if count.table.startswith((SCORED, POOLED)))
+
+    def _label(self, logs: Logs) -> tuple[Outcomes, Labels, Population]:
         outcomes = labelling.attribute(logs, assembly.labelling_of(self.plan))
         labels = labelling.labels_of(outcomes, logs)
         events = self.plan.service.tables.events
@@ -154,40 +334,59 @@ class _Experiment:
             self.clock.progress.note("label", f"{row.step}: {row.out:,} of {row.in_:,} requests")
         return outcomes, labels, population
 
-    def _work(self, labels: Labels, population: Population) -> Work:
-        is_target = np.zeros(len(self.loaded.logs.requests.time), dtype=bool)
+    def _work(self, loaded: Loaded, labels: Labels, population: Population) -> Work:
+        size = len(loaded.logs.requests.time)
+        is_target = np.zeros(size, dtype=bool)
         is_target[population.targets] = True
+        reused = self.made.earlier is not None
         return Work(
-            service=assembly.service_of(self.plan, self.loaded),
-            variants=assembly.variants_of(self.plan, self.loaded),
+            logs=loaded.logs,
+            setting=assembly.setting_of(self.plan),
+            models=() if reused else assembly.models_of(self.plan, loaded),
+            names=tuple(variant.name for variant in self.plan.variants),
             baseline=self.plan.study.baseline,
+            baseline_served=next(one.served for one in self.plan.variants if one.name == self.plan.study.baseline),
+            pools=loaded.candidates,
+            placements=loaded.placements,
             labels=labels,
-            scene=assembly.scene_of(self.plan, self.loaded.logs),
+            scene=assembly.scene_of(self.plan, loaded.logs),
             is_target=is_target,
+            chosen=sample_of(population.replayed, size),
             metrics=[planned.metric for planned in self.plan.metrics],
             unlabelled_as_zero=self.plan.service.targets.without_labels == "zero",
+            folder=self.folder,
         )
 
-    def _replay(self, work: Work, population: Population) -> list[Outcome]:
-        parts = shards.split(
-            population.replayed,
-            self.loaded.logs.requests.user[population.replayed],
-            _requests_per_shard(work, len(population.replayed)),
-        )
-        (self.folder / "slates").mkdir()
-        done = []
-        outcomes = local.run(partial(evaluate_shard, work), parts)
-        for number, outcome in enumerate(self.clock.progress.track("replay", outcomes, len(parts))):
-            outcome.slates.write_parquet(self.folder / "slates" / f"shard-{number:05}.parquet")
-            done.append(merge.without_slates(outcome))
-        return done
+    def _replay(self, work: Work, loaded: Loaded, population: Population) -> list[Outcome]:
+        tasks = self._shards(work, loaded, population)
+        outcomes = local.run(partial(evaluate_shard, work), tasks, self.means.processes)
+        return list(self.clock.progress.track("replay", outcomes, len(tasks)))
+
+    def _shards(self, work: Work, loaded: Loaded, population: Population) -> list[Shard]:
+        """Shards that are done already, here or in an earlier run, and those that are not."""
+        nobody = np.zeros(0, dtype=np.int64)
+        known = self.made.earlier or self.folder
+        tasks = [Shard(name, nobody, None, known) for name in saved.names(known)]
+        if self.made.earlier is not None:
+            return tasks
+        work.look_up()
+        user = loaded.logs.requests.user[population.replayed]
+        part_of = loaded.cut.part_of_user[user]
+        most = _requests_per_shard(work, len(population.replayed))
+        for part in range(loaded.cut.parts):
+            mine = part_of == part
+            split = shards.split(population.replayed[mine], user[mine], most)
+            tasks += [Shard(f"shard-{int(some[0]):010}", some, part) for some in split if len(some)]
+        return tasks
 
     def _terms(self) -> Terms:
         declared = self.plan.study.compare
         return Terms(declared.confidence, declared.smallest_effect, declared.correction, self.plan.study.seed)
 
-    def _write(self, result: Result, table: ValuesTable, outcomes: Outcomes, population: Population) -> None:
-        logs = self.loaded.logs
+    def _write(
+        self, result: Result, table: ValuesTable, outcomes: Outcomes, population: Population, loaded: Loaded
+    ) -> None:
+        logs = loaded.logs
         (self.folder / "values").mkdir()
         merge.values_frame(table, logs, population).write_parquet(self.folder / "values" / "values.parquet")
         (self.folder / "labels").mkdir()
@@ -198,19 +397,31 @@ class _Experiment:
         others = [v.name for v in self.plan.variants if v.name != baseline]
         names = [baseline, *sorted(others, key=lambda name: name not in decided)]
         sample = sample_slates(slates, names, logs.items.frame)
-        write_reports(self.folder, Report(result, self._manifest(), sample))
+        write_reports(self.folder, Report(result, self._manifest(loaded, 0), sample))
 
-    def _manifest(self) -> dict[str, Any]:
-        plan, clock = self.plan, self.clock
+    def _manifest(self, loaded: Loaded, parts: int) -> dict[str, Any]:
+        plan, clock, made = self.plan, self.clock, self.made
+        work: dict[str, Any] = {"shards": parts, "memory": self.means.memory, "processes": self.means.processes}
+        if made.earlier is not None:
+            work["lists_of"] = made.earlier.name
+        files = {
+            name: {"path": os.path.relpath(file.path, self._place()), "text": file.text}
+            for name, file in plan.texts.items()
+        }
         return manifest(
             plan.study.study,
             plan.document(),
             plan.study.seed,
-            self.loaded.fingerprints,
+            [one.model_copy(update={"rows": loaded.rows.get(one.path, one.rows)}) for one in made.prints],
             clock.stages,
             clock.started,
             plan.study_folder,
+            Repeat(files, made.code, made.replay, work),
         )
+
+    def _place(self) -> Path:
+        """Where the run will lie."""
+        return (self.folder.parent / self.made.identity).resolve()
 
 
 class _Clock:
@@ -233,16 +444,10 @@ class _Clock:
 
 
 def _requests_per_shard(work: Work, requests: int) -> int:
-    """So many requests that a shard's candidates are about SHARD_ROWS, by the widest variant's mean list."""
-    logs, tables = work.service.logs, work.service.tables
-    widest = len(logs.impressions.item) / max(1, len(logs.requests.time))
-    for variant in work.variants:
-        if isinstance(variant.source, Batches):
-            widest = max(widest, len(variant.source.scores.item) / max(1, len(variant.source.scores.owner)))
-        elif variant.candidates == AVAILABLE:
-            widest = max(widest, len(logs.intervals.item))
-        elif variant.candidates in tables:
-            widest = max(widest, len(tables[variant.candidates][0]) / max(1, len(logs.requests.time)))
+    """So many requests that the candidates which are gathered for them are about SHARD_ROWS; score files are in parts already."""
+    widest = len(work.logs.impressions.item) / max(1, len(work.logs.requests.time))
+    if any(model.candidates == AVAILABLE for model in work.models):
+        widest = max(widest, len(work.logs.intervals.item))
     return max(1, min(requests, int(SHARD_ROWS / max(1.0, widest))))
 
 

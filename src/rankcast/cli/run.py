@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import TerminalProgress, print_json, print_run
-from rankcast.errors import ConfigError
+from rankcast.errors import ConfigError, show
 from rankcast.progress import Progress
 
 NAME, NEEDS_ARGUMENTS = "run", True
@@ -17,21 +18,53 @@ NAME, NEEDS_ARGUMENTS = "run", True
 
 @guarded
 def command(
-    study: Annotated[Path, typer.Argument(help="study.yaml", show_default=False)],
+    study: Annotated[Path | None, typer.Argument(help="study.yaml", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
     engine: Annotated[str, typer.Option(help="local; spark comes later.")] = "local",
+    memory: Annotated[str, typer.Option(help="About how much memory a run may use, such as 500MB or 2GB.")] = "2GB",
+    processes: Annotated[int, typer.Option(min=1, max=256, help="How many processes share the work.")] = 1,
+    repeat: Annotated[
+        Path | None,
+        typer.Option("--from", help="A run folder: make that run again from its manifest.", show_default=False),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print result.json instead of the verdict.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Replay a study's lists, judge them, compare with production, and write a run folder with its report."""
+    """Replay a study's lists, judge them, compare with production, and write a run folder with its report.
+
+    A run that was interrupted is taken up where it was. No result depends on --memory and --processes.
+    """
     if engine != "local":
         later = "not available yet" if engine == "spark" else "unknown engine"
         raise ConfigError(f"--engine {engine}: {later}; expected local")
+    if (study is None) == (repeat is None):
+        raise ConfigError(
+            "expected either a study (rankcast run study.yaml) or a run to repeat (rankcast run --from RUN)"
+        )
     from rankcast.study import run
 
-    done = run(study, out, Progress() if quiet else TerminalProgress())
+    shown = Progress() if quiet else TerminalProgress()
+    done = run(study, out, shown, memory=parse_memory(memory), processes=processes, repeat=repeat)
     if json:
         print_json(done.result.document())
     else:
         print_run(done)
     raise typer.Exit(done.exit_code())
+
+
+_SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) *(MB|GB)$", re.IGNORECASE)
+_BYTES = {"MB": 1_000_000, "GB": 1_000_000_000}
+_LEAST = 100_000_000
+
+
+def parse_memory(text: str) -> int:
+    """A size as people write it, in bytes.
+
+    >>> parse_memory("2GB"), parse_memory("1.5 gb")
+    (2000000000, 1500000000)
+    """
+    form = _SIZE.match(text.strip())
+    size = int(float(form[1]) * _BYTES[form[2].upper()]) if form else 0
+    if size < _LEAST:
+        raise ConfigError(f"--memory: expected at least 100MB, such as 500MB or 2GB, found {show(text)}")
+    return size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rankcast.errors import Problem
 
@@ -26,6 +27,14 @@ class Environment:
     def expand(self, text: str) -> str:
         """The text with its variables filled in; a variable that is not set stays as it is written."""
         return _NAME.sub(lambda match: self.values.get(match[1], match[0]), text)
+
+    def filled(self, value: Any) -> Any:
+        """A value of a file with the variables of all its texts filled in."""
+        if isinstance(value, str):
+            return self.expand(value)
+        if isinstance(value, dict):
+            return {key: self.filled(inner) for key, inner in value.items()}
+        return [self.filled(inner) for inner in value] if isinstance(value, list) else value
 
     @property
     def hidden(self) -> dict[str, str]:

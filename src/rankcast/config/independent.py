@@ -68,6 +68,4 @@ def _steps(steps: Any, place: Location, vocabulary: Vocabulary, environment: Env
         if isinstance(step, str):
             yield (*place, at), partial(vocabulary.step, step, None)
         elif isinstance(step, dict) and len(kinds := [key for key in step if key != "name"]) == 1:
-            argument = step[kinds[0]]
-            expanded = environment.expand(argument) if isinstance(argument, str) else argument
-            yield (*place, at), partial(vocabulary.step, kinds[0], expanded)
+            yield (*place, at), partial(vocabulary.step, kinds[0], environment.filled(step[kinds[0]]))

@@ -12,16 +12,25 @@ from pydantic import BaseModel, ValidationError
 
 from rankcast.config.environment import Environment, names_in
 from rankcast.config.independent import independent_problems
-from rankcast.config.plan import Family, Plan, PlannedMetric, PlannedStep, PlannedVariant, Vocabulary, name_steps
+from rankcast.config.plan import (
+    Family,
+    FileText,
+    Plan,
+    PlannedMetric,
+    PlannedStep,
+    PlannedVariant,
+    Vocabulary,
+    name_steps,
+)
 from rankcast.config.problems import problems_of
 from rankcast.config.references import reference_problems
-from rankcast.config.service import Service, Step
+from rankcast.config.service import Service, Step, Table
 from rankcast.config.study import Study
-from rankcast.config.yaml import Document, Location, load
+from rankcast.config.yaml import Document, Location, load, text_of
 from rankcast.errors import ConfigError, Problem, RankcastError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
-_VARIABLES_IN = {"path", "sql", "where", "files", "service"}
+_VARIABLES_IN = {"path", "sql", "where", "files", "service", "url", "headers", "reads"}
 
 
 def read_plan(path: Path, vocabulary: Vocabulary, environ: Mapping[str, str], need_variables: bool = True) -> Plan:
@@ -32,21 +41,37 @@ def read_plan(path: Path, vocabulary: Vocabulary, environ: Mapping[str, str], ne
     return _Loader(vocabulary, environ, need_variables).plan(path)
 
 
-class _Loader:
-    """Collects problems while it builds the plan."""
+def read_texts(files: Mapping[str, FileText], base: Path, vocabulary: Vocabulary, environ: Mapping[str, str]) -> Plan:
+    """The plan of a `study` and a `service` as they were: their texts, and where they stood, relative to `base`."""
+    texts = {name: file.text for name, file in files.items()}
+    return _Loader(vocabulary, environ, need_variables=True, texts=texts).plan(
+        Path(os.path.normpath(base.resolve() / files["study"].path))
+    )
 
-    def __init__(self, vocabulary: Vocabulary, environ: Mapping[str, str], need_variables: bool) -> None:
+
+class _Loader:
+    """Collects problems while it builds the plan. `texts` of the files stand for what is on disk."""
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        environ: Mapping[str, str],
+        need_variables: bool,
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        self.texts = texts or {}
+        self.read_texts: dict[str, FileText] = {}
         self.vocabulary = vocabulary
         self.environ = environ
         self.need_variables = need_variables
         self.problems: list[Problem] = []
 
     def plan(self, path: Path) -> Plan:
-        study_document, study = self._read(path, _relative(path), Study)
+        study_document, study = self._read("study", path, Study)
         service_path = self._service_path(path, study_document)
         service_document, service = (None, None)
         if service_path is not None:
-            service_document, service = self._read(service_path, _relative(service_path), Service)
+            service_document, service = self._read("service", service_path, Service)
         documents = [document for document in (study_document, service_document) if document is not None]
         environment = self._environment(documents)
         if (
@@ -75,6 +100,7 @@ class _Loader:
             variants=variants,
             metrics=metrics,
             where=where,
+            texts=self.read_texts,
         )
         self.problems += reference_problems(plan, study_document, service_document)
         if self.problems:
@@ -85,9 +111,12 @@ class _Loader:
         unique = list(dict.fromkeys(self.problems))
         return sorted(unique, key=lambda problem: (problem.file or "", problem.line or 0))
 
-    def _read(self, path: Path, shown: str, model: type[Model]) -> tuple[Document | None, Model | None]:
+    def _read(self, name: str, path: Path, model: type[Model]) -> tuple[Document | None, Model | None]:
+        shown = _relative(path)
         try:
-            document = load(path, shown)
+            text = self.texts[name] if name in self.texts else text_of(path, shown)
+            self.read_texts[name] = FileText(str(path.resolve()), text)
+            document = load(text, shown)
         except ConfigError as error:
             self.problems += error.problems
             return None, None
@@ -103,7 +132,7 @@ class _Loader:
             return None
         environment = Environment.of(names_in(written), self.environ)
         service = path.parent / environment.expand(written)
-        if not service.is_file() and document is not None:
+        if not service.is_file() and document is not None and "service" not in self.texts:
             self.problems.append(
                 document.problem(f"no file `{written}`; the path is relative to this study", ("service",))
             )
@@ -119,7 +148,8 @@ class _Loader:
                 if found and not _VARIABLES_IN & set(map(str, location)):
                     self.problems.append(
                         document.problem(
-                            f"`${{{found[0]}}}` is understood in path, files, sql, where and service, not here",
+                            f"`${{{found[0]}}}` is understood in path, files, sql, where, service, url, headers and reads, "
+                            "not here",
                             location,
                         )
                     )
@@ -161,12 +191,30 @@ class _Loader:
     def _steps(
         self, steps: tuple[Step, ...], document: Document, location: Location, environment: Environment
     ) -> tuple[PlannedStep, ...]:
-        parts = []
+        planned = []
         for at, step in enumerate(steps):
-            argument = environment.expand(step.argument) if isinstance(step.argument, str) else step.argument
-            built = self._try(partial(self.vocabulary.step, step.kind, argument), document, (*location, at))
-            parts.append((step.kind, step.argument, step.name, built))
-        return name_steps(parts)
+            place = (*location, at)
+            argument = step.argument
+            built = self._try(partial(self.vocabulary.step, step.kind, environment.filled(argument)), document, place)
+            table = None
+            if getattr(built, "has_table", False):
+                table = self._table(argument, document, (*place, step.kind))
+            planned.append(PlannedStep(step.name or step.kind, step.kind, argument, built, table))
+        return name_steps(planned)
+
+    def _table(self, argument: object, document: Document, location: Location) -> Table | None:
+        """A step's own table."""
+        try:
+            return Table.model_validate(argument)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                message = (
+                    detail["msg"]
+                    if detail["type"] == "rankcast"
+                    else f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+                )
+                self.problems.append(document.problem(message, location))
+            return None
 
     def _variants(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from rankcast.config.environment import Environment
 from rankcast.config.service import Service, Table
-from rankcast.config.study import Study, Variant
+from rankcast.config.study import WAYS, Study, Variant
 from rankcast.tables.duration import Duration
 
 Family = Literal["primary", "guardrails", "exploration"]
@@ -29,12 +29,13 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step under the name by which the run reports it; `argument` is as written, `step` what it means."""
+    """A step under the name by which the run reports it; `argument` is as written, `step` what it means, `table` its own."""
 
     name: str
     kind: str
     argument: Any
     step: Any
+    table: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ class PlannedVariant:
 
 
 @dataclass(frozen=True)
+class FileText:
+    """One of the two files as it was read."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
 class PlannedMetric:
     """A metric and its role."""
 
@@ -64,7 +73,8 @@ class PlannedMetric:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a study does, resolved. `*_file` are as the user may see them, `*_folder` where paths start."""
+    """Everything that a study does, resolved. `*_file` are as the user may see them, `*_folder` where paths start; `texts`
+    are the `study` and the `service` as they were read."""
 
     study: Study
     service: Service
@@ -77,6 +87,7 @@ class Plan:
     variants: tuple[PlannedVariant, ...]
     metrics: tuple[PlannedMetric, ...]
     where: Any
+    texts: Mapping[str, FileText]
 
     def instant(self, moment: str) -> int:
         """A moment of the files in microseconds UTC; a date is midnight, a local time a reading of the service's clock."""
@@ -116,23 +127,25 @@ class Plan:
         return {"service": service, "study": study}
 
     def _production_steps(self) -> tuple[PlannedStep, ...]:
-        return name_steps([(step.kind, step.argument, step.name, None) for step in self.service.production.steps])
+        return name_steps(
+            [PlannedStep(one.name or one.kind, one.kind, one.argument, None) for one in self.service.production.steps]
+        )
 
 
-def name_steps(parts: list[tuple[str, Any, str | None, Any]]) -> tuple[PlannedStep, ...]:
-    """Names for (kind, argument, name, step): the given one, else the kind; a second one gets `-2`.
+def name_steps(steps: list[PlannedStep]) -> tuple[PlannedStep, ...]:
+    """Names that tell steps apart: a second one of a name gets `-2`.
 
-    >>> [step.name for step in name_steps([("match", {}, None, None), ("match", {}, None, None)])]
+    >>> [step.name for step in name_steps([PlannedStep("match", "match", {}, None), PlannedStep("match", "match", {}, None)])]
     ['match', 'match-2']
     """
     named: list[PlannedStep] = []
-    for kind, argument, given, step in parts:
-        base = given or kind
+    for step in steps:
+        base = step.name
         name, number = base, 1
         while name in [other.name for other in named]:
             number += 1
             name = f"{base}-{number}"
-        named.append(PlannedStep(name, kind, argument, step))
+        named.append(replace(step, name=name))
     return tuple(named)
 
 
@@ -153,10 +166,14 @@ def _step(step: PlannedStep) -> Any:
 
 
 def _variant(variant: PlannedVariant) -> dict[str, Any]:
-    spec = variant.spec.model_dump(mode="json", by_alias=True, include={"scores", "builtin", "within", "trained_until"})
-    shown = {key: value for key, value in spec.items() if value is not None}
+    said = variant.spec.model_dump(mode="json", by_alias=True, include={*WAYS, "within", "trained_until"})
+    shown = {key: value for key, value in said.items() if value is not None}
     if "scores" in shown:
         shown["scores"] = _table(shown["scores"])
+    if "python" in shown:
+        shown["python"] = {key: value for key, value in shown["python"].items() if value}
+    if "http" in shown:
+        shown["http"] = {key: value for key, value in shown["http"].items() if value not in (None, {})}
     candidates = variant.candidates
     shown["candidates"] = candidates if isinstance(candidates, str) else _table(candidates.model_dump(mode="json"))
     shown["steps"] = [_step(step) for step in variant.steps]

@@ -110,6 +110,10 @@ _STEP_SCHEMA = {
                 "not_seen": {"type": "object"},
                 "where": {"type": "string"},
                 "cap": {"type": "object", "required": ["by", "at_most"]},
+                "rerank": {"type": "object", "required": ["sql"]},
+                "pin": {"type": "object"},
+                "page": {"type": "object", "required": ["size", "number"]},
+                "python": {"type": "string"},
             },
         },
     ]

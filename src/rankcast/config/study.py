@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -19,9 +20,11 @@ from rankcast.config.fields import (
     later,
     wrong,
 )
-from rankcast.config.service import Candidates, Steps, Table
+from rankcast.config.service import Candidates, Paths, Steps, Table
 from rankcast.errors import show
 
+WAYS = ("scores", "builtin", "python", "http", "mlflow")
+FUNCTION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 Treatment = Literal["scores", "candidates", "steps", "served"]
 
 
@@ -38,9 +41,67 @@ class Period(Strict):
     """first moment that is not inside any more"""
 
 
+def _function(value: object) -> object:
+    return {"function": value} if isinstance(value, str) else value
+
+
+class PythonVariant(Strict):
+    """A function that scores candidates, and what it reads."""
+
+    function: str
+    """package.module:function; (requests, candidates) in, scores out"""
+    reads: Paths = ()
+    """files that the function reads, such as a trained model: they belong to the run's identity"""
+    columns: Names | None = None
+    """which attributes are handed over (request.<column>, item.<column>, user.<column>); silent: all"""
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
+        raise wrong(f"expected seconds from 0 to 3600, such as 10, found {show(value)}")
+    return float(value)
+
+
+def _url(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(("http://", "https://", "${")):
+        raise wrong(f"expected an address such as http://localhost:8080/recommend, found {show(value)}")
+    return value
+
+
+Parameter = str | int | float | bool
+
+
+class HttpVariant(Strict):
+    """A recommendation API: asked once per request, its answers are kept in the run."""
+
+    url: Annotated[str, BeforeValidator(_url)]
+    """address of the API; GET"""
+    query: dict[str, Parameter] | None = None
+    """parameters: name: request.<column>, user.<column>, or a value as it is; silent: user_id, request_id, timestamp and all
+    columns of requests that are set"""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """headers of every request, such as Authorization: "Bearer ${TOKEN}" """
+    items: str | None = None
+    """where in the answer the list stands, such as data.items; silent: the answer itself, or its only list"""
+    item_id: str = "item_id"
+    """key of the id where the list holds records"""
+    score: str | None = None
+    """key of the score where the list holds records; silent: `score` if every record has it, else the order counts"""
+    concurrency: int = Field(default=4, ge=1, le=256)
+    """requests at the same time"""
+    timeout: Annotated[float, BeforeValidator(_seconds)] = 10.0
+    """seconds to wait for an answer"""
+    retries: int = Field(default=3, ge=0, le=20)
+    """further attempts after a failure that may pass: no connection, no answer in time, 408, 425, 429 or 5xx"""
+    rate: float | None = Field(default=None, gt=0)
+    """requests a second, at most"""
+    failures: Share = 0.0
+    """share of requests that may fail for good; they have no list"""
+
+
 class Variant(Strict):
-    """One way of scoring candidates: a `scores` file or a `builtin`. Own `steps`, `candidates`, `served` only as `treatment`
-    says.
+    """One way of scoring candidates: a `scores` file, a `builtin`, a function in `python`, an API behind `http`, or a model in
+    `mlflow`. Own `steps`, `candidates`, `served` only as `treatment` says.
     """
 
     scores: Table | None = None
@@ -57,14 +118,23 @@ class Variant(Strict):
     """own candidates; `treatment` must name them"""
     served: int | None = Field(default=None, ge=1)
     """own list length; `treatment` must name it"""
-    http: later("variants behind an HTTP API") = None  # type: ignore[valid-type]
-    python: later("variants in Python") = None  # type: ignore[valid-type]
-    mlflow: later("variants in MLflow") = None  # type: ignore[valid-type]
+    python: Annotated[PythonVariant, BeforeValidator(_function)] | None = None
+    """a function that scores candidates: package.module:function"""
+    http: HttpVariant | None = None
+    """a recommendation API"""
+    mlflow: str | None = None
+    """a model in an MLflow registry: models:/name/version"""
 
     @model_validator(mode="after")
     def _one_way(self) -> Variant:
-        if (self.scores is None) == (self.builtin is None):
-            raise wrong("expected either `scores` or `builtin`")
+        given = [name for name in WAYS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f", found {' and '.join(f'`{name}`' for name in given)}" if given else ""
+            raise wrong(f"expected one of `scores`, `builtin`, `python`, `http` and `mlflow`{found}")
+        if self.mlflow is not None and not self.mlflow.startswith(("models:/", "runs:/")):
+            raise wrong(f"mlflow: expected a model such as models:/ranker/3, found {show(self.mlflow)}")
+        if self.python is not None and not FUNCTION.match(self.python.function):
+            raise wrong(f"python: expected a function such as myshop.models:score, found {show(self.python.function)}")
         return self
 
 

@@ -49,12 +49,11 @@ def dotted(location: Location) -> str:
     return text
 
 
-def load(path: Path, shown: str) -> Document:
-    """Read a file; ConfigError with all problems of its form."""
+def load(text: str, shown: str) -> Document:
+    """Read a file's text; ConfigError with all problems of its form."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    text = _text(path, shown)
     try:
         loader = YAML(typ="safe", pure=True)
         node = loader.compose(text)
@@ -76,7 +75,8 @@ def load(path: Path, shown: str) -> Document:
     return Document(shown, values, reader.lines)
 
 
-def _text(path: Path, shown: str) -> str:
+def text_of(path: Path, shown: str) -> str:
+    """The text of a file; ConfigError when it cannot be one of ours."""
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:

@@ -36,6 +36,12 @@ class Rule:
     without_labels: WithoutLabels
 
 
+def replayed(rule: Rule, logs: Logs) -> Ints:
+    """The requests (codes) inside the period that are admitted."""
+    time = logs.requests.time
+    return np.flatnonzero((rule.start <= time) & (time < rule.end) & rule.admitted)
+
+
 def select(logs: Logs, labels: Labels, rule: Rule) -> Population:
     """Apply period, where, maturity and labels in this order."""
     time = logs.requests.time
@@ -59,7 +65,7 @@ def select(logs: Logs, labels: Labels, rule: Rule) -> Population:
         before, kept = int(kept.sum()), kept & mask
         after = int(kept.sum())
         ledger.append(LedgerRow(scope="requests", step=step, in_=before, out=after, lost=before - after, reason=reason))
-    return Population(np.flatnonzero(inside & rule.admitted), np.flatnonzero(kept), tuple(ledger))
+    return Population(replayed(rule, logs), np.flatnonzero(kept), tuple(ledger))
 
 
 def weights(groups: Ints | None, n: int) -> Floats:

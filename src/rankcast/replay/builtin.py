@@ -13,7 +13,7 @@ from rankcast.tables.logs import Floats, Ints, Logs
 
 @dataclass(frozen=True)
 class Setting:
-    """What a builtin may know besides the logs: which kinds of event have a grade, the service's zone, the seed."""
+    """What a scorer may know besides the logs: which kinds of event have a grade, the service's zone, the seed."""
 
     graded: tuple[str, ...]
     timezone: str
@@ -24,7 +24,14 @@ Pool = tuple[Ints, Ints]
 """Candidates as (position of the request, item code)."""
 
 
-class Builtin(Protocol):
+class Scorer(Protocol):
+    """Whatever ranks candidates while a study runs."""
+
+    def lists(self, requests: Ints, pool: Callable[[], Pool], logs: Logs, setting: Setting) -> Lists:
+        """Ranked candidates for some requests (codes)."""
+
+
+class Builtin(Scorer, Protocol):
     """What a builtin variant is."""
 
     name: ClassVar[str]
@@ -32,9 +39,6 @@ class Builtin(Protocol):
     needs: ClassVar[frozenset[str]]
 
     def __init__(self, within: Duration | None) -> None: ...
-
-    def lists(self, requests: Ints, pool: Callable[[], Pool], logs: Logs, setting: Setting) -> Lists:
-        """Ranked candidates for some requests (codes)."""
 
 
 class Scoring:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rankcast.replay.builtin import Builtin, Pool, Setting
+from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.lists import Lists
 from rankcast.tables.asof import AsOf
 from rankcast.tables.logs import Bools, Floats, Ints, Logs, Scores
@@ -19,11 +19,14 @@ _CHUNK = 4_000_000
 
 @dataclass(frozen=True)
 class Scored:
-    """A variant's candidates, best first; which requests it scored nothing for, and which of those came before any batch."""
+    """A variant's candidates, best first; which requests it scored nothing for, and which of those came before any batch; how
+    many scored items were refused because they were no candidates.
+    """
 
     lists: Lists
     without: Bools
     early: Bools
+    refused: Ints
 
 
 @dataclass(frozen=True)
@@ -39,29 +42,60 @@ class Batches:
         """Build the index once for all shards."""
         return cls(scores, AsOf.build(scores.owner, scores.computed), np.unique(scores.owner))
 
-    def candidates(self, requests: Ints, logs: Logs) -> Scored:
-        """Everything that the batch holds, in its order."""
+    def candidates(self, requests: Ints, logs: Logs, shift: int = 0, lag: int = 0) -> Scored:
+        """Everything that the batch holds, in its order; what if requests came `shift` microseconds later, or production used
+        batches that are `lag` older?
+        """
         owner = logs.requests.user[requests] if self.scores.by_user else requests
-        batch = self.index.at_or_before(owner, logs.requests.time[requests])
+        batch = self.index.at_or_before(owner, logs.requests.time[requests] + shift)
+        if lag:
+            older = batch - lag
+            batch = np.where((older >= 0) & (self.scores.owner[np.maximum(older, 0)] == owner), older, -1)
         found = batch >= 0
         start = np.where(found, self.scores.start[batch], 0)
         length = np.where(found, self.scores.start[batch + 1] - self.scores.start[batch], 0)
         position, at = spans(start, length)
-        lists = Lists(requests, position, self.scores.item[at], self.scores.value[at])
-        return Scored(lists, ~found, ~found & members(owner, self.owners))
+        lists = Lists(requests, position, self.scores.item[at], self.scores.value[at], shift=shift)
+        return Scored(lists, ~found, ~found & members(owner, self.owners), np.zeros(len(requests), dtype=np.int64))
+
+    def held_earlier(self, requests: Ints, items: Ints, logs: Logs) -> Bools:
+        """Which items an older batch of the same owner held, older than the newest one at the request's time."""
+        scores = self.scores
+        nowhere = np.zeros(len(items), dtype=bool)
+        if len(scores.owner) == len(self.owners) or not len(items):
+            return nowhere  # one batch each
+        owner = logs.requests.user[requests] if scores.by_user else requests
+        batch = self.index.at_or_before(owner, logs.requests.time[requests])
+        size = len(logs.ids.items)
+        key = np.repeat(scores.owner, np.diff(scores.start)) * size + scores.item
+        first, known = _firsts(key)
+        computed = np.repeat(scores.computed, np.diff(scores.start))[first]
+        wanted = owner * size + items
+        at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        held: Bools = (batch >= 0) & (known[at] == wanted) & (computed[at] < scores.computed[np.maximum(batch, 0)])
+        return held
 
 
-def of_builtin(builtin: Builtin, pool: Callable[[], Pool], requests: Ints, logs: Logs, setting: Setting) -> Scored:
-    """A builtin's candidates, in its order."""
-    lists = builtin.lists(requests, pool, logs, setting)
-    return Scored(lists, lists.lengths() == 0, np.zeros(len(requests), dtype=bool))
+def _firsts(key: Ints) -> tuple[Ints, Ints]:
+    """Where each distinct key stands first, and the keys in order."""
+    order = np.argsort(key, kind="stable")
+    fresh = np.ones(len(key), dtype=bool)
+    fresh[1:] = key[order][1:] != key[order][:-1]
+    return order[fresh], key[order][fresh]
+
+
+def of_scorer(scorer: Scorer, pool: Callable[[], Pool], requests: Ints, logs: Logs, setting: Setting) -> Scored:
+    """A scorer's candidates, in its order."""
+    lists = scorer.lists(requests, pool, logs, setting)
+    nobody = np.zeros(len(requests), dtype=np.int64)
+    return Scored(lists, lists.lengths() == 0, nobody.astype(bool), nobody)
 
 
 def restrict(scored: Scored, pool: Pool, items: int) -> Scored:
     """The scored items that are in the pool."""
     position, item = pool
     kept = scored.lists.keep(members(scored.lists.pairs(items), position * items + item))
-    return Scored(kept, scored.without, scored.early)
+    return Scored(kept, scored.without, scored.early, scored.lists.lengths() - kept.lengths())
 
 
 def shown(requests: Ints, logs: Logs) -> Pool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,9 @@ class Lists:
     """Rows of the lists of n requests, sorted by request and best first.
 
     `requests` (n) are request codes; `position` (rows) says to which of them a row belongs, `item` is an item code,
-    `value` the score that ordered it. `repeats`: an item may stand in a list twice, as only a log can show it.
+    `value` the score that ordered it, NaN for what was placed without one. `repeats`: an item may stand in a list twice, as
+    only a log can show it. `logged`: the rank at which the request's log shows the item, 0 if it does not; None where nobody
+    asks. `shift` moves the clock of all requests, in microseconds: for asking what if.
     """
 
     requests: Ints
@@ -23,6 +25,8 @@ class Lists:
     item: Ints
     value: Floats
     repeats: bool = False
+    logged: Ints | None = None
+    shift: int = 0
 
     @property
     def n(self) -> int:
@@ -33,13 +37,27 @@ class Lists:
         """Items per request."""
         return np.bincount(self.position, minlength=self.n)
 
+    def first(self, most: int) -> Lists:
+        """The best `most` items of each list."""
+        return self.keep(self.ranks() <= most)
+
     def ranks(self) -> Ints:
         """Rank of every row in its list, from 1."""
         return place_in_group(self.position) + 1
 
     def keep(self, mask: Bools) -> Lists:
         """The lists without the rows where `mask` is false, in the same order."""
-        return Lists(self.requests, self.position[mask], self.item[mask], self.value[mask], self.repeats)
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, rows: Ints) -> Lists:
+        """The rows with these numbers, in their order, which must keep requests together and in order."""
+        return replace(
+            self,
+            position=self.position[rows],
+            item=self.item[rows],
+            value=self.value[rows],
+            logged=None if self.logged is None else self.logged[rows],
+        )
 
     def distinct(self) -> Lists:
         """The lists with every item once, at its best rank."""
@@ -55,7 +73,7 @@ class Lists:
 
     def row_times(self, logs: Logs) -> Ints:
         """Instant of every row's request."""
-        return logs.requests.time[self.requests][self.position]
+        return (logs.requests.time[self.requests] + self.shift)[self.position]
 
     def row_users(self, logs: Logs) -> Ints:
         """User code of every row's request."""
@@ -71,3 +89,10 @@ def ordered(requests: Ints, position: Ints, item: Ints, value: Floats) -> Lists:
     value = value + 0.0
     order = np.lexsort((item, -value, position))
     return Lists(requests, position[order], item[order], value[order])
+
+
+def ordered_within(lists: Lists, value: Floats) -> Lists:
+    """The same rows ordered by another value: best first, ties (-0.0 equals 0.0) by item ascending."""
+    value = value + 0.0
+    order = np.lexsort((lists.item, -value, lists.position))
+    return replace(lists.take(order), value=value[order])

@@ -8,31 +8,36 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rankcast.replay import candidates as pools
-from rankcast.replay.builtin import Builtin, Pool, Setting
+from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.candidates import Batches, Scored
 from rankcast.replay.fidelity import Agreement, agreement
 from rankcast.replay.lists import Lists
-from rankcast.replay.step import Filter, NamedStep
+from rankcast.replay.logged import Logged
+from rankcast.replay.mismatches import Mismatches, explain
+from rankcast.replay.post_processing import BoundStep, Stage, StepCount, count, cut, run_step
+from rankcast.replay.probes import MissingStep, Probed, probe
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
-
-SERVED = "served"
+from rankcast.tables.ragged import members
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of scoring candidates, ready to replay: its score file or builtin, its candidates, steps and list length."""
+    """One way of scoring candidates, ready to replay: its scores or its scorer, its candidates, steps and list length.
+
+    `borrows`: what it scored counts only where it is a candidate of others, as for a recommender that answers on its own.
+    """
 
     name: str
-    source: Batches | Builtin
+    source: Batches | Scorer
     candidates: str
-    steps: Sequence[NamedStep]
-    filters: Sequence[Filter]
+    steps: Sequence[BoundStep]
     served: int
+    borrows: bool = False
 
 
 @dataclass(frozen=True)
 class Service:
-    """What all variants share: the logs, candidate tables by name, and what builtins may know."""
+    """What all variants share: the logs, candidate tables by name, and what scorers may know."""
 
     logs: Logs
     tables: Mapping[str, Pool]
@@ -40,87 +45,190 @@ class Service:
 
 
 @dataclass(frozen=True)
-class StepCount:
-    """What a step did: counts that add up over shards."""
+class Question:
+    """What is asked of a replay besides its slates. `wanted` are the (request, item) codes that ought to be candidates;
+    `chosen` says by request code which requests are probed, with the `missing` steps among others.
+    """
 
-    step: str
-    items_in: int
-    removed: int
-    requests: int
-    emptied: int
-    unknown: int | None = None
+    wanted: tuple[Ints, Ints]
+    chosen: Bools
+    missing: Sequence[MissingStep] = ()
 
-    def plus(self, other: StepCount) -> StepCount:
-        """The counts of two shards together."""
-        unknown = None if self.unknown is None or other.unknown is None else self.unknown + other.unknown
-        return StepCount(
-            self.step,
-            self.items_in + other.items_in,
-            self.removed + other.removed,
-            self.requests + other.requests,
-            self.emptied + other.emptied,
-            unknown,
-        )
+
+@dataclass(frozen=True)
+class Trace:
+    """How the baseline's slates relate to the log."""
+
+    agreement: Agreement
+    mismatches: Mismatches
+    probed: Probed | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How lists came about, an entry per request of the shard.
+
+    `candidates` and how many of them are `tied`; `without` any score, `early`: before any batch; `overlap` of candidates with
+    the baseline's (NaN where both have none); `refused`: scored items that were no candidates; `outside`: wanted items that
+    are no candidates; `empty` lists; those `shorter` than `served`, `cut_short`: and a step removed something, although the
+    baseline's slate or the log has more.
+    """
+
+    candidates: Ints
+    tied: Ints
+    without: Bools
+    early: Bools
+    overlap: Floats
+    refused: Ints
+    outside: Ints
+    empty: Bools
+    shorter: Bools
+    cut_short: Bools
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One variant's slates for a shard, and how they came about. Boolean and float arrays have an entry per request."""
+    """One variant's slates for a shard, and how they came about; the baseline's with its trace, where anything was shown."""
 
     slates: Lists
-    empty: int
+    facts: Facts
     counts: tuple[StepCount, ...]
-    without: Bools
-    early: Bools
-    candidates: int
-    tied: int
-    overlap: Floats
-    agreement: Agreement | None
-
-    def without_lists(self) -> Replay:
-        """The same without the lists themselves, once they are on disk."""
-        nothing = np.zeros(0, dtype=np.int64)
-        return replace(self, slates=Lists(nothing, nothing, nothing, np.zeros(0)))
+    trace: Trace | None
 
 
-def reproduce(variants: Sequence[Variant], baseline: str, requests: Ints, service: Service) -> dict[str, Replay]:
+@dataclass(frozen=True)
+class _Processed:
+    scored: Scored
+    stages: tuple[Stage, ...]
+    slates: Lists
+    counts: tuple[StepCount, ...]
+
+    @property
+    def last(self) -> Lists:
+        """What is left after all steps, before the cut."""
+        return self.stages[-1].after if self.stages else self.scored.lists
+
+    def lost(self) -> Bools:
+        """Which requests lost an item to a step."""
+        lost = np.zeros(self.slates.n, dtype=bool)
+        for stage in self.stages:
+            lost |= stage.after.lengths() < stage.before.lengths()
+        return lost
+
+
+def reproduce(
+    variants: Sequence[Variant], baseline: str, requests: Ints, service: Service, question: Question
+) -> dict[str, Replay]:
     """Replay every variant for some requests. `baseline` is held against the impressions and lends its candidates."""
     base = next(variant for variant in variants if variant.name == baseline)
+    logs = service.logs
+    logged = Logged.of(requests, base.served, logs)
     base_scored = _score(base, None, requests, service)
+    production = _process(base, base_scored, logs, logged)
+    longest = np.maximum(production.slates.lengths(), logged.lengths)
     replays = {}
     for variant in variants:
-        scored = base_scored if variant.name == baseline else _score(variant, base_scored, requests, service)
-        slates, counts = _post_process(variant, scored.lists, service.logs)
-        replays[variant.name] = Replay(
-            slates,
-            int((slates.lengths() == 0).sum()),
-            counts,
-            scored.without,
-            scored.early,
-            len(scored.lists.item),
-            _tied(scored.lists),
-            pools.overlaps(scored.lists, base_scored.lists, len(service.logs.ids.items)),
-            agreement(slates, variant.served, service.logs) if variant.name == baseline else None,
-        )
+        if variant is base:
+            done, trace = production, _trace(base, production, logged, service, question)
+        else:
+            done, trace = _process(variant, _score(variant, base_scored, requests, service), logs, None), None
+        facts = _facts(variant, done, base_scored, longest, service, question)
+        replays[variant.name] = Replay(replace(done.slates, logged=None), facts, done.counts, trace)
     return replays
+
+
+def _process(variant: Variant, scored: Scored, logs: Logs, logged: Logged | None) -> _Processed:
+    """Run the steps; with `logged` the lists know at which rank the log shows each item."""
+    lists = scored.lists
+    if logged is not None:
+        lists = logged.mark(lists)
+        scored = replace(scored, lists=lists)
+    stages, counts = [], []
+    for bound in variant.steps:
+        stage = run_step(bound, lists)
+        if logged is not None:
+            stage = replace(stage, after=logged.mark(stage.after))
+        counts.append(count(stage, logs))
+        stages.append(stage)
+        lists = stage.after
+    slates, final = cut(lists, variant.served)
+    return _Processed(scored, tuple(stages), slates, (*counts, final))
+
+
+def _trace(base: Variant, done: _Processed, logged: Logged, service: Service, question: Question) -> Trace | None:
+    if not logged.measured.any():
+        return None
+    found = agreement(done.slates, done.stages, done.scored.lists, base.served, logged)
+    slates = done.slates.distinct()
+    differs = logged.measured & (found.overlap < 1)
+    why = explain(slates, done.stages, done.scored.lists, done.scored.early, base.source, logged, service.logs)
+    probed = probe(
+        base.source,
+        base.steps,
+        question.missing,
+        (done.scored.lists, done.last),
+        found.overlap,
+        differs & question.chosen[slates.requests],
+        base.served,
+        service.logs,
+    )
+    return Trace(found, why, probed)
+
+
+def _facts(
+    variant: Variant, done: _Processed, base: Scored, longest: Ints, service: Service, question: Question
+) -> Facts:
+    scored, lists, items = done.scored, done.scored.lists, len(service.logs.ids.items)
+    shown = done.slates.lengths()
+    shorter = shown < variant.served
+    return Facts(
+        candidates=lists.lengths(),
+        tied=_tied(lists),
+        without=scored.without,
+        early=scored.early,
+        overlap=pools.overlaps(lists, base.lists, items),
+        refused=scored.refused,
+        outside=_outside(lists.distinct(), question.wanted, items),
+        empty=shown == 0,
+        shorter=shorter,
+        cut_short=shorter & done.lost() & (longest > shown),
+    )
+
+
+def _outside(lists: Lists, wanted: tuple[Ints, Ints], items: int) -> Ints:
+    """Of each request's wanted items, how many are no candidates."""
+    request, item = wanted
+    order = np.argsort(lists.requests, kind="stable")
+    at = np.searchsorted(lists.requests[order], request)
+    mine = (at < lists.n) & (lists.requests[order][np.minimum(at, lists.n - 1)] == request)
+    position = order[at[mine]]
+    found = np.bincount(lists.position[members(lists.pairs(items), position * items + item[mine])], minlength=lists.n)
+    counts: Ints = np.bincount(position, minlength=lists.n) - found
+    return counts
 
 
 def _score(variant: Variant, base: Scored | None, requests: Ints, service: Service) -> Scored:
     logs, items = service.logs, len(service.logs.ids.items)
     if isinstance(variant.source, Batches):
         scored = variant.source.candidates(requests, logs)
-        if variant.candidates in {pools.SCORED, pools.AVAILABLE}:
+        if variant.candidates == pools.SCORED and variant.borrows and base is not None:
+            return pools.restrict(scored, _lent(base), items)
+        if variant.candidates == pools.SCORED or (variant.candidates == pools.AVAILABLE and not variant.borrows):
             return scored
         return pools.restrict(scored, _pool(variant.candidates, requests, service), items)
 
     def pool() -> Pool:
         if variant.candidates == pools.SCORED and base is not None:
-            lent = base.lists.distinct()
-            return lent.position, lent.item
+            return _lent(base)
         kind = pools.IMPRESSIONS if variant.candidates == pools.SCORED else variant.candidates
         return _pool(kind, requests, service)
 
-    return pools.of_builtin(variant.source, pool, requests, logs, service.setting)
+    return pools.of_scorer(variant.source, pool, requests, logs, service.setting)
+
+
+def _lent(base: Scored) -> Pool:
+    lists = base.lists.distinct()
+    return lists.position, lists.item
 
 
 def _pool(kind: str, requests: Ints, service: Service) -> Pool:
@@ -131,37 +239,10 @@ def _pool(kind: str, requests: Ints, service: Service) -> Pool:
     return pools.listed(requests, service.tables[kind], len(service.logs.ids.requests))
 
 
-def _post_process(variant: Variant, lists: Lists, logs: Logs) -> tuple[Lists, tuple[StepCount, ...]]:
-    counts = []
-    for named, keep in zip(variant.steps, variant.filters, strict=True):
-        mask = keep(lists)
-        unknown = None
-        if "availability" in named.step.needs():
-            rows = np.diff(logs.intervals.start)[lists.item[~mask]]
-            unknown = int((rows == 0).sum())
-        counts.append(_count(named.name, lists, mask, unknown))
-        lists = lists.keep(mask)
-    mask = lists.ranks() <= variant.served
-    counts.append(_count(SERVED, lists, mask, None))
-    return lists.keep(mask), tuple(counts)
-
-
-def _count(step: str, lists: Lists, mask: Bools, unknown: int | None) -> StepCount:
-    before = lists.lengths()
-    lost = np.bincount(lists.position[~mask], minlength=lists.n)
-    return StepCount(
-        step=step,
-        items_in=len(mask),
-        removed=int(len(mask) - mask.sum()),
-        requests=int((lost > 0).sum()),
-        emptied=int(((before > 0) & (lost == before)).sum()),
-        unknown=unknown,
-    )
-
-
-def _tied(lists: Lists) -> int:
+def _tied(lists: Lists) -> Ints:
+    """Candidates of each request whose score equals another's."""
     same = (lists.position[1:] == lists.position[:-1]) & (lists.value[1:] == lists.value[:-1])
     tied = np.zeros(len(lists.item), dtype=bool)
     tied[1:] |= same
     tied[:-1] |= same
-    return int(tied.sum())
+    return np.bincount(lists.position[tied], minlength=lists.n)

@@ -7,21 +7,33 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from rankcast import plugins
-from rankcast.errors import ConfigError, nearest, show
+from rankcast.errors import NOWHERE, ConfigError, Place, nearest, show
 from rankcast.replay.lists import Lists
-from rankcast.tables.logs import Bools, Logs
+from rankcast.tables.logs import Bools, Logs, Placements
 
-LATER = frozenset({"python", "rerank", "pin", "page"})
+Change = Callable[[Lists], Bools | Lists]
+"""What a step does to lists, ordered best first: a filter says which rows stay, any other step gives new lists."""
 
 
-Filter = Callable[[Lists], Bools]
-"""Which rows of lists, ordered best first, stay. The order stays too."""
+@dataclass(frozen=True)
+class Context:
+    """What a step may look things up in: the logs, the seed of everything random, its own table if it has one."""
+
+    logs: Logs
+    seed: int
+    placed: Placements | None = None
 
 
 class Step(Protocol):
-    """One kind of post-processing with its arguments."""
+    """One kind of post-processing with its arguments.
+
+    `alone`: it keeps or drops every item by itself, whatever else stands in the list. `has_table`: its argument says where a
+    table of items placed at ranks comes from.
+    """
 
     kind: ClassVar[str]
+    alone: ClassVar[bool]
+    has_table: ClassVar[bool]
 
     @classmethod
     def parse(cls, argument: object) -> Self:
@@ -30,22 +42,22 @@ class Step(Protocol):
     def needs(self) -> frozenset[str]:
         """Tables (`events`), columns (`item.company_id`) and `score`, as far as it reads them."""
 
-    def bind(self, logs: Logs) -> Filter:
+    def bind(self, context: Context) -> Change:
         """What the step does to lists, with everything that all shards share looked up once."""
 
 
 @dataclass(frozen=True)
 class NamedStep:
-    """A step under the name by which a run reports it."""
+    """A step under the name by which a run reports it; `place` says where it is written, `table` which table is its own."""
 
     name: str
     step: Step
+    place: Place = NOWHERE
+    table: str | None = None
 
 
 def parse(kind: str, argument: object) -> Step:
     """The step of a kind. ConfigError when there is no such kind or its argument is wrong."""
-    if kind in LATER:
-        raise ConfigError(f"step `{kind}` is not available yet; there are {', '.join(plugins.names(plugins.STEPS))}")
     known = plugins.names(plugins.STEPS)
     if kind not in known:
         raise ConfigError(f"unknown step `{kind}`{nearest(kind, known)}")

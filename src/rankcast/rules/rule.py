@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol
 
 from rankcast import plugins
 from rankcast.config.plan import Plan
-from rankcast.records import Fidelity, Finding
+from rankcast.records import Fidelity, Finding, VariantRow
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Evidence:
     first_request: int | None
     fidelity: Fidelity | None
     has_run: bool
+    variants: tuple[VariantRow, ...] = ()
 
 
 class Rule(Protocol):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import polars as pl
 from pydantic import ValidationError
@@ -19,8 +20,9 @@ from pydantic import ValidationError
 from rankcast.errors import RunError
 from rankcast.records import Finding, Result, Results, VariantDecision
 
-_PARTIAL = ".partial-"
+_PARTIAL = ".partial"
 _LOCK = ".lock"
+_ABANDONED = 7 * 24 * 3600  # seconds after which nobody will take up an interrupted run
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Run:
         return self._table("slates")
 
     @property
+    def replays(self) -> pl.DataFrame:
+        """A row per variant and replayed request: how its list came about, and for the baseline how it agrees with the log."""
+        return self._table("replays", how="diagonal")
+
+    @property
     def labels(self) -> pl.DataFrame:
         """Every graded event, the request that it counts for, and why it counts for none."""
         return self._table("labels")
@@ -96,8 +103,8 @@ class Run:
         decisions = {decision.decision for decision in self.result.decision.values()}
         return next((code for word, code in (("invalid", 5), ("no-go", 3), ("undecided", 4)) if word in decisions), 0)
 
-    def _table(self, name: str) -> pl.DataFrame:
-        return pl.read_parquet(tables(self.folder, name), glob=False)
+    def _table(self, name: str, how: Literal["vertical", "diagonal"] = "vertical") -> pl.DataFrame:
+        return pl.concat([pl.read_parquet(path, glob=False) for path in tables(self.folder, name)], how=how)
 
     def __repr__(self) -> str:
         shown = (
@@ -117,52 +124,85 @@ def place(out: Path, study: str, run: str) -> Path:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[Path]:
-    """A folder to write into; it takes its place when the block ends well, and is gone when it does not.
+def writing(folder: Path, kept: Callable[[Path], bool], wait: Callable[[], None]) -> Iterator[Path | None]:
+    """A folder to write into, which takes its place when the block ends well; None where another process wrote it meanwhile.
 
-    Whoever writes holds a lock in the partial folder, so that what a killed process left is told from what is being written,
-    on this machine and on others that share the disk.
+    What an interrupted process left is found again, so that work that is done need not be done twice; when the block does
+    not end well it stays if it is worth to be `kept`, else it goes. Whoever writes holds a lock in it, so that what a killed
+    process left is told from what is being written, on this machine and on others that share the disk; `wait` is called
+    before waiting for somebody else.
     """
     made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for stale in folder.parent.glob(f".{folder.name}{_PARTIAL}*"):
-        _remove_if_abandoned(stale)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_PARTIAL}", dir=folder.parent))
-    lock = (partial / _LOCK).open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    partial = folder.parent / f".{folder.name}{_PARTIAL}"
+    lock = _lock(partial, wait)
+    if folder.exists():
+        lock.close()
+        shutil.rmtree(partial, ignore_errors=True)
+        yield None
+        return
     try:
         yield partial
         (partial / _LOCK).unlink()
         partial.chmod(0o755)
         _take_place(partial, folder)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
+        if not kept(partial):
+            shutil.rmtree(partial, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):
+                    parent.rmdir()
         raise
     finally:
         lock.close()
+    _sweep(folder.parent)
+
+
+def _lock(partial: Path, wait: Callable[[], None]) -> TextIO:
+    """Hold the lock of a partial folder, which is made if need be."""
+    waited = False
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = (partial / _LOCK).open("w")
+        except FileNotFoundError:
+            continue  # it took its place between these two lines
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not waited:
+                wait()
+            waited = True
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.fstat(lock.fileno()).st_ino == (partial / _LOCK).stat().st_ino:
+                return lock
+        lock.close()  # what was waited for has taken its place, or is gone
 
 
 def _take_place(partial: Path, folder: Path) -> None:
     try:
         partial.rename(folder)
     except OSError as error:
-        if not (folder / "result.json").is_file():
-            raise RunError(f"{folder} is in the way and is not a run; remove it and run again") from error
-        shutil.rmtree(partial)  # another process wrote the same run meanwhile
+        raise RunError(f"{folder} is in the way and is not a run; remove it and run again") from error
 
 
-def _remove_if_abandoned(partial: Path) -> None:
-    try:
-        with (partial / _LOCK).open("a") as lock:
+def _sweep(study: Path) -> None:
+    """Remove what was interrupted long ago and never taken up again."""
+    for partial in study.glob(f".*{_PARTIAL}"):
+        with suppress(OSError), (partial / _LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(partial, ignore_errors=True)
-    except FileNotFoundError:
-        shutil.rmtree(partial, ignore_errors=True)
-    except BlockingIOError:
-        return  # somebody is writing it
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def replayed_before(out: Path, study: str, replay: str) -> Path | None:
+    """The folder of a finished run of a study that made the same lists."""
+    for run in find(out):
+        if run.folder.parent.name == study and (run.folder / "replays").is_dir():
+            with suppress(RunError):
+                if run.manifest.get("replay") == replay:
+                    return run.folder
+    return None
 
 
 def find(out: Path) -> list[Run]:

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 
-def run_id(plan: dict[str, Any], private: str, contents: Iterable[tuple[str, str]]) -> str:
-    """12 hexadecimal digits. `private` is text that shapes the results and is written nowhere (filled-in variables);
-    `contents` are (table, hash) of every file that it reads.
+def run_id(plan: dict[str, Any], private: str, code: Mapping[str, str], contents: Iterable[tuple[str, str]]) -> str:
+    """12 hexadecimal digits. `private` is text that shapes the results and is written nowhere (filled-in variables); `code` the
+    text of private modules; `contents` are (table, hash) of every file that it reads.
     """
     parts = {
         "plan": plan,
         "private": hashlib.blake2b(private.encode(), digest_size=16).hexdigest(),
+        "private code": code_hashes(code),
         "data": list(contents),
         "code": code_fingerprint(),
         "packages": [version(name) for name in ("duckdb", "numpy", "polars", "scipy", "tzdata")],
     }
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def code_hashes(code: Mapping[str, str]) -> dict[str, str]:
+    """A hash for the text of each module."""
+    return {name: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for name, text in sorted(code.items())}
 
 
 @cache

@@ -6,7 +6,8 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,9 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from rankcast.records import Fingerprint
-from rankcast.runs.identity import code_fingerprint
+from rankcast.runs.identity import code_fingerprint, code_hashes
 
 _PACKAGES = ("rankcast", "polars", "numpy", "duckdb", "scipy", "pydantic")
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What it takes to repeat a run besides the data: both files as they were, and where; hashes of private modules; the id of
+    the lists; how the work was done.
+    """
+
+    files: Mapping[str, Mapping[str, str]]
+    private_code: Mapping[str, str]
+    replay: str
+    work: Mapping[str, Any]
 
 
 def manifest(
@@ -27,6 +40,7 @@ def manifest(
     stages: Sequence[dict[str, Any]],
     started: datetime,
     folder: Path,
+    repeat: Repeat,
 ) -> dict[str, Any]:
     """Everything that a reader needs to repeat the run."""
     return {
@@ -36,9 +50,13 @@ def manifest(
         "data": [one.model_dump(mode="json") for one in fingerprints],
         "packages": {name: _version(name) for name in _PACKAGES},
         "code": code_fingerprint(),
+        "private_code": code_hashes(repeat.private_code),
+        "replay": repeat.replay,
+        "files": {name: dict(file) for name, file in repeat.files.items()},
         "git": git_state(folder),
         "seed": seed,
         "engine": "local",
+        "work": dict(repeat.work),
         "machine": {
             "python": platform.python_version(),
             "system": platform.system(),
@@ -50,8 +68,9 @@ def manifest(
 
 
 def peak_memory_mb() -> float:
-    """Peak resident memory of this process so far, in megabytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak resident memory of this process so far, or of one that it started, in megabytes."""
+    own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = max(own, others)
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
 
 

@@ -31,8 +31,20 @@ class Checked:
     problems: tuple[Problem, ...] = ()
 
 
-def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from_text: bool) -> Checked:
-    """Hold a raw frame against its schema. `from_text`: the values come from csv, where everything is text."""
+def check(
+    raw: pl.DataFrame,
+    schema: Schema,
+    source: Source,
+    timezone: str,
+    from_text: bool,
+    integers: frozenset[str] | None = None,
+    duplicates: bool = True,
+) -> Checked:
+    """Hold a raw frame against its schema. `from_text`: the values come from csv, where everything is text.
+
+    Where a frame is only some of a table's rows, `integers` says which ids of csv are integers in all rows, and `duplicates`
+    are looked for elsewhere.
+    """
     renamed, problems = _rename(raw, source)
     problems += missing_columns(renamed.columns, schema, source)
     if problems:
@@ -45,7 +57,7 @@ def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from
             if schema.extras:
                 columns.append(_guess(series) if from_text else _plain(series))
             continue
-        converted, wrong = _convert(series, kind, source, timezone, from_text)
+        converted, wrong = _convert(series, kind, source, timezone, from_text, integers)
         converted = converted.alias(series.name)
         columns.append(converted)
         problems += wrong
@@ -53,7 +65,8 @@ def check(raw: pl.DataFrame, schema: Schema, source: Source, timezone: str, from
             problems += _nulls(converted, source)
     frame = pl.DataFrame(columns)
     if not problems:
-        problems += _values(frame, schema, source) + _duplicates(frame, schema, source)
+        problems += _values(frame, schema, source)
+        problems += _duplicates(frame, schema, source) if duplicates else []
     return Checked(frame, tuple(problems))
 
 
@@ -100,10 +113,11 @@ def _rename(raw: pl.DataFrame, source: Source) -> tuple[pl.DataFrame, list[Probl
 
 
 def _convert(
-    series: pl.Series, kind: Kind, source: Source, timezone: str, from_text: bool
+    series: pl.Series, kind: Kind, source: Source, timezone: str, from_text: bool, integers: frozenset[str] | None
 ) -> tuple[pl.Series, list[Problem]]:
     if kind is Kind.ID:
-        converted: pl.Series | None = _to_id(series, from_text)
+        whole = None if integers is None else series.name in integers
+        converted: pl.Series | None = _to_id(series, from_text, whole)
     elif kind is Kind.TIME:
         converted = to_utc(series, timezone)
     elif kind is Kind.TEXT:
@@ -127,8 +141,11 @@ def _convert(
     return converted, []
 
 
-def _to_id(series: pl.Series, from_text: bool) -> pl.Series | None:
+def _to_id(series: pl.Series, from_text: bool, whole: bool | None) -> pl.Series | None:
     plain = _plain(series)
+    if plain.dtype == pl.String and from_text and whole is not None:
+        text = plain.set(plain == "", None)
+        return text.cast(pl.Int64, strict=False) if whole else text
     if plain.dtype == pl.String:
         return integers_of(plain) if from_text else plain
     if plain.dtype.is_integer():
@@ -144,6 +161,14 @@ def integers_of(text: pl.Series) -> pl.Series:
         integers = text.cast(pl.Int64, strict=False)
         return integers if integers.null_count() == text.null_count() else text
     return text
+
+
+def all_integers(name: str) -> pl.Expr:
+    """Whether `integers_of` makes integers of a column of text."""
+    text = pl.when(pl.col(name) != "").then(pl.col(name))
+    integers = text.cast(pl.Int64, strict=False)
+    fits = text.str.contains(_CANONICAL_INTEGER).all() & (integers.null_count() == text.null_count())
+    return (fits & (text.count() > 0)).alias(name)
 
 
 def _to_count(series: pl.Series) -> pl.Series | None:
@@ -226,12 +251,14 @@ def _values(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem
 
 
 def _duplicates(frame: pl.DataFrame, schema: Schema, source: Source) -> list[Problem]:
-    key = list(schema.unique)
-    if schema.table == "scores":
-        owner = c.REQUEST_ID if c.REQUEST_ID in frame.columns else c.USER_ID
-        key = [owner, c.ITEM_ID] + ([c.COMPUTED_AT] if c.COMPUTED_AT in frame.columns else [])
-    if not key:
-        return []
+    keys = [list(schema.unique)]
+    if schema.table == "placements":  # one item at a rank, one rank for an item
+        owner = [c.REQUEST_ID] if c.REQUEST_ID in frame.columns else []
+        keys = [[*owner, c.ITEM_ID], [*owner, c.RANK]]
+    return [problem for key in keys if key for problem in _repeated(frame, key, source)]
+
+
+def _repeated(frame: pl.DataFrame, key: list[str], source: Source) -> list[Problem]:
     repeated = (
         len(frame) - frame.select(pl.struct(key).n_unique() if len(key) > 1 else pl.col(key[0]).n_unique()).item()
     )

@@ -21,8 +21,8 @@ from rankcast.tables.logs import (
     Intervals,
     Ints,
     Logs,
+    Placements,
     Requests,
-    Scores,
 )
 from rankcast.tables.ragged import offsets
 
@@ -52,33 +52,6 @@ class Encoder:
         return joined[_CODE].fill_null(-1).to_numpy().astype(np.int64, copy=False)
 
 
-def encode(
-    frames: Frames, scores: Mapping[str, pl.DataFrame], extra: Mapping[str, pl.DataFrame]
-) -> tuple[Logs, Encoders]:
-    """Encode the service's tables. `scores` and `extra` (candidates) only lend their item ids to the codes."""
-    encoders = Encoders(
-        requests=Encoder.over([frames["requests"][c.REQUEST_ID]]),
-        users=Encoder.over([frames[name][c.USER_ID] for name in ("requests", "events") if name in frames]),
-        items=Encoder.over(
-            [
-                frame[c.ITEM_ID]
-                for frame in (*frames.values(), *scores.values(), *extra.values())
-                if c.ITEM_ID in frame.columns
-            ]
-        ),
-    )
-    logs = Logs(
-        ids=Ids(encoders.requests.ids, encoders.users.ids, encoders.items.ids),
-        requests=_requests(frames["requests"], encoders),
-        items=_entities(frames.get("items"), c.ITEM_ID, encoders.items),
-        users=_entities(frames.get("users"), c.USER_ID, encoders.users),
-        intervals=_intervals(frames.get("availability"), encoders.items),
-        impressions=_impressions(frames.get("impressions"), encoders),
-        events=_events(frames.get("events"), encoders),
-    )
-    return logs, encoders
-
-
 @dataclass(frozen=True)
 class Encoders:
     """The encoders of the three kinds of ids."""
@@ -88,52 +61,36 @@ class Encoders:
     items: Encoder
 
 
-def encode_scores(frame: pl.DataFrame, encoders: Encoders, requests: Requests) -> Scores:
-    """A score file in its canonical order; rows of requests or users without a request in the log are left out."""
-    by_user = c.REQUEST_ID not in frame.columns
-    owner = encoders.users.codes(frame[c.USER_ID]) if by_user else encoders.requests.codes(frame[c.REQUEST_ID])
-    if by_user:
-        owner = np.where(np.isin(owner, requests.user), owner, -1)
-    computed = (
-        micros(frame[c.COMPUTED_AT])
-        if c.COMPUTED_AT in frame.columns
-        else np.full(len(frame), -FOREVER, dtype=np.int64)
+def encode(frames: Frames, items: Encoder) -> tuple[Logs, Encoders]:
+    """Encode the service's tables, with the codes that items have in all tables together."""
+    encoders = Encoders(
+        requests=Encoder.over([frames["requests"][c.REQUEST_ID]]),
+        users=Encoder.over([frames[name][c.USER_ID] for name in ("requests", "events") if name in frames]),
+        items=items,
     )
-    value = frame[c.SCORE] if c.SCORE in frame.columns else -frame[c.RANK].cast(pl.Float64)
-    table = (
-        pl.DataFrame(
-            {
-                "owner": owner,
-                "computed": computed,
-                "value": value.to_numpy() + 0.0,
-                "item": encoders.items.codes(frame[c.ITEM_ID]),
-            }
-        )
-        .filter(pl.col("owner") >= 0)
-        .sort("owner", "computed", "value", "item", descending=[False, False, True, False])
+    logs = Logs(
+        ids=Ids(encoders.requests.ids, encoders.users.ids, encoders.items.ids),
+        requests=encode_requests(frames["requests"], encoders),
+        items=_entities(frames.get("items"), c.ITEM_ID, encoders.items),
+        users=_entities(frames.get("users"), c.USER_ID, encoders.users),
+        intervals=_intervals(frames.get("availability"), encoders.items),
+        impressions=_impressions(frames.get("impressions"), encoders),
+        events=_events(frames.get("events"), encoders),
     )
-    owner, computed = table["owner"].to_numpy(), table["computed"].to_numpy()
-    fresh = np.ones(len(table), dtype=bool)
-    fresh[1:] = (owner[1:] != owner[:-1]) | (computed[1:] != computed[:-1])
-    start = np.flatnonzero(fresh)
-    return Scores(
-        by_user=by_user,
-        ranked=c.SCORE not in frame.columns,
-        owner=owner[start],
-        computed=computed[start],
-        start=np.append(start, len(table)).astype(np.int64),
-        item=table["item"].to_numpy(),
-        value=table["value"].to_numpy(),
-    )
+    return logs, encoders
 
 
-def encode_candidates(frame: pl.DataFrame, encoders: Encoders) -> tuple[Ints, Ints]:
-    """(request, item) codes of a candidates table, sorted; rows of unknown requests are left out."""
-    request, item = encoders.requests.codes(frame[c.REQUEST_ID]), encoders.items.codes(frame[c.ITEM_ID])
-    known = request >= 0
-    request, item = request[known], item[known]
-    order = np.lexsort((item, request))
-    return request[order], item[order]
+def encode_placements(frame: pl.DataFrame, encoders: Encoders) -> Placements:
+    """Items placed at ranks; rows of unknown requests are left out."""
+    if c.REQUEST_ID in frame.columns:
+        request = encoders.requests.codes(frame[c.REQUEST_ID])
+    else:
+        request = np.full(len(frame), -1, dtype=np.int64)
+    item, rank = encoders.items.codes(frame[c.ITEM_ID]), frame[c.RANK].to_numpy()
+    known = request >= 0 if c.REQUEST_ID in frame.columns else np.ones(len(frame), dtype=bool)
+    request, item, rank = request[known], item[known], rank[known]
+    order = np.lexsort((rank, request))
+    return Placements(request[order], item[order], rank[order])
 
 
 def micros(series: pl.Series) -> Ints:
@@ -141,7 +98,8 @@ def micros(series: pl.Series) -> Ints:
     return series.dt.epoch("us").fill_null(FOREVER).to_numpy().astype(np.int64, copy=False)
 
 
-def _requests(frame: pl.DataFrame, encoders: Encoders) -> Requests:
+def encode_requests(frame: pl.DataFrame, encoders: Encoders) -> Requests:
+    """Every request by code."""
     ordered = frame.sort(c.REQUEST_ID)
     return Requests(encoders.users.codes(ordered[c.USER_ID]), micros(ordered[c.TIMESTAMP]), ordered)
 

@@ -88,7 +88,8 @@ def read_file(path: Path, shown: str, kind: str | None, source: Source) -> pl.Da
             return pl.read_parquet(path, glob=False, hive_partitioning=False)
         if kind in {"csv", "csv.gz"}:
             frame = pl.read_csv(path, infer_schema=False, glob=False)
-            _check_csv(path, frame, shown, source)
+            _check_header(frame.columns, shown, source)
+            _check_rows(path, frame.lazy(), frame.columns[-1], shown, source)
             return frame
         return pl.read_ndjson(path, infer_schema_length=None)
     except pl.exceptions.NoDataError as error:
@@ -97,18 +98,40 @@ def read_file(path: Path, shown: str, kind: str | None, source: Source) -> pl.Da
         raise DataError(source.problem(f"{shown}: cannot be read as {kind}: {first_line(error)}")) from error
 
 
-def _check_csv(path: Path, frame: pl.DataFrame, shown: str, source: Source) -> None:
-    """What Polars mends in silence: names that stand twice in the header, rows that end too early."""
-    twice = [name.removesuffix("_duplicated_0") for name in frame.columns if name.endswith("_duplicated_0")]
+def copy_as_parquet(path: Path, shown: str, kind: str | None, source: Source, target: Path) -> None:
+    """A csv or ndjson file as parquet, without holding it whole; csv stays text."""
+    try:
+        if kind in {"csv", "csv.gz"}:
+            lazy = pl.scan_csv(path, infer_schema=False, glob=False)
+            _check_header(lazy.collect_schema().names(), shown, source)
+        else:
+            lazy = pl.scan_ndjson(path, infer_schema_length=None)
+        lazy.sink_parquet(target)
+        if kind in {"csv", "csv.gz"}:
+            copied = pl.scan_parquet(target, glob=False)
+            last = copied.collect_schema().names()[-1]
+            _check_rows(path, copied, last, shown, source)
+    except pl.exceptions.NoDataError as error:
+        raise DataError(source.problem(f"{shown}: the file is empty; expected at least a header")) from error
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, ValueError) as error:
+        raise DataError(source.problem(f"{shown}: cannot be read as {kind}: {first_line(error)}")) from error
+
+
+def _check_header(names: list[str], shown: str, source: Source) -> None:
+    """Names that stand twice in a csv header, which Polars mends in silence."""
+    twice = [name.removesuffix("_duplicated_0") for name in names if name.endswith("_duplicated_0")]
     if twice:
         raise DataError(source.problem(f"{shown}: the header names `{twice[0]}` twice"))
-    if not len(frame) or len(frame.columns) < 2 or not frame.get_columns()[-1].null_count():
-        return  # a row that ends too early lacks its last column
-    short = _first_short_line(path, len(frame.columns))
+
+
+def _check_rows(path: Path, rows: pl.LazyFrame, last: str, shown: str, source: Source) -> None:
+    """csv rows that end too early, which Polars mends in silence: such a row lacks its last column."""
+    fields = len(rows.collect_schema().names())
+    if fields < 2 or not rows.select(pl.col(last).null_count()).collect().item():
+        return
+    short = _first_short_line(path, fields)
     if short is not None:
-        raise DataError(
-            source.problem(f"{shown}: line {short} has fewer than the header's {len(frame.columns)} fields")
-        )
+        raise DataError(source.problem(f"{shown}: line {short} has fewer than the header's {fields} fields"))
 
 
 def _first_short_line(path: Path, fields: int) -> int | None:
@@ -137,20 +160,36 @@ def header(path: Path) -> list[str]:
 
 
 def parquet_rows(path: Path) -> int | None:
-    """Rows of a parquet file, as its footer says; None for other files."""
+    """Rows of a parquet file, as its footer says; None for other files, and for what only bears the name."""
     if format_of(path) != "parquet":
         return None
-    rows: int = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    try:
+        rows: int = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    except pl.exceptions.PolarsError:
+        return None  # told when the file is read
     return rows
 
 
-def fingerprint(path: Path, shown: str, rows: int | None) -> Fingerprint:
-    """Size, rows and content hash (BLAKE2b, 128 bits) of one file, under the name that may be shown."""
+def find_any(source: Source) -> dict[Path, str]:
+    """The files of a source whose format is not ours to know."""
+    found: dict[Path, str] = {}
+    problems = []
+    for one in source.file_sets:
+        paths, missing = one.find()
+        found |= paths
+        problems += [source.problem(why_missing(pattern)) for pattern in missing]
+    if problems:
+        raise DataError(problems)
+    return found
+
+
+def fingerprint(path: Path, shown: str) -> Fingerprint:
+    """Size and content hash (BLAKE2b, 128 bits) of one file, under the name that may be shown, and a parquet file's rows."""
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
-    return Fingerprint(path=shown, bytes=path.stat().st_size, hash=digest.hexdigest(), rows=rows)
+    return Fingerprint(path=shown, bytes=path.stat().st_size, hash=digest.hexdigest(), rows=parquet_rows(path))
 
 
 def first_line(error: Exception) -> str:

@@ -1,9 +1,13 @@
-"""Load every table that a study needs, check it at the border, and encode it."""
+"""Load every table that a study needs, check it at the border, and encode it.
+
+The service's tables are held in memory. Score files and candidate tables, a row per request and candidate, stream by and are
+partitioned by user.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,43 +16,92 @@ import polars as pl
 from rankcast.errors import DataError, Problem
 from rankcast.records import Count, Fingerprint
 from rankcast.sources import border, encode, files, sql
+from rankcast.sources.encode import Encoder, Encoders
+from rankcast.sources.partition import Cut, Dictionary, PoolRows, ScoreRows, open_pool, open_scores
+from rankcast.sources.shelf import Room
 from rankcast.sources.source import Source
+from rankcast.sources.wide import Wide
 from rankcast.tables import columns as c
-from rankcast.tables.logs import Ints, Logs, Scores
-from rankcast.tables.schema import CANDIDATES, SCHEMAS, SCORES, Schema
+from rankcast.tables.logs import Ints, Logs, Placements
+from rankcast.tables.schema import CANDIDATES, PLACEMENTS, SCHEMAS, SCORES, Schema
 
 Progress = Callable[[str], None]
+SCORED, POOLED, PLACED = "scores/", "candidates/", "placed/"
+_BYTES_PER_ROW = 250  # of a wide table, while its part is replayed and judged
+_TABLES = 2  # tables are held as they came and encoded
+_LEAST_ROWS = 50_000  # in a part: below, parts cost more than they save
 _ID_OWNERS = {c.REQUEST_ID: "requests", c.USER_ID: "requests", c.ITEM_ID: "items"}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to load: the service's tables, each variant's score file, and candidate tables by name."""
+    """What to load: the service's tables, each variant's score file, candidate tables and tables of placed items by name.
+
+    `reads`: files that private code reads by itself; they are only fingerprinted.
+    """
 
     tables: Mapping[str, Source]
     scores: Mapping[str, Source]
     candidates: Mapping[str, Source]
     timezone: str
+    placements: Mapping[str, Source] = field(default_factory=dict)
+    reads: Mapping[str, Source] = field(default_factory=dict)
+
+    def whole(self) -> list[tuple[str, Source, Schema]]:
+        """Tables that are held in memory."""
+        return [
+            *((name, source, SCHEMAS[name]) for name, source in self.tables.items()),
+            *((PLACED + name, source, PLACEMENTS) for name, source in self.placements.items()),
+        ]
+
+    def wide(self) -> list[tuple[str, Source, Schema]]:
+        """Tables that are partitioned."""
+        return [
+            *((SCORED + name, source, SCORES) for name, source in self.scores.items()),
+            *((POOLED + name, source, CANDIDATES) for name, source in self.candidates.items()),
+        ]
 
     def wanted(self) -> list[tuple[str, Source, Schema]]:
         """Every table with its source and schema."""
-        return [
-            *((name, source, SCHEMAS[name]) for name, source in self.tables.items()),
-            *((f"scores/{name}", source, SCORES) for name, source in self.scores.items()),
-            *((f"candidates/{name}", source, CANDIDATES) for name, source in self.candidates.items()),
-        ]
+        return [*self.whole(), *self.wide()]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What loading may use: a `folder` for what does not fit into `memory` (bytes), which `processes` share; at most about
+    `most_rows` of wide tables in a part.
+
+    `done`: ids of requests whose wide rows are not needed, nor those of their users. `items`: ids that occur elsewhere.
+    """
+
+    folder: Path
+    memory: int
+    most_rows: int
+    processes: int = 1
+    done: pl.Series | None = None
+    items: pl.Series | None = None
+
+    def rows_per_part(self, held: int) -> int:
+        """So many wide rows that a part fits beside `held` bytes of tables, which every process has."""
+        free = self.memory / self.processes - _TABLES * held
+        return (
+            max(_LEAST_ROWS, min(self.most_rows, int(free / _BYTES_PER_ROW)))
+            if self.most_rows > _LEAST_ROWS
+            else self.most_rows
+        )
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Everything that came in, encoded, with its fingerprints and the oddities that were counted."""
+    """Everything that came in, encoded; wide tables by part. `counts` are oddities, `rows` by file as it is shown."""
 
     logs: Logs
-    scores: Mapping[str, Scores]
-    candidates: Mapping[str, tuple[Ints, Ints]]
-    fingerprints: tuple[Fingerprint, ...]
-    contents: tuple[tuple[str, str], ...]  # (table, content hash) of every file, in the order in which tables read them
+    scores: Mapping[str, ScoreRows]
+    candidates: Mapping[str, PoolRows]
+    placements: Mapping[str, Placements]
+    cut: Cut
     counts: tuple[Count, ...]
+    rows: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -58,38 +111,74 @@ class _Table:
     frame: pl.DataFrame
 
 
-def load(inputs: Inputs, progress: Progress) -> Loaded:
-    """Read, check and encode. DataError with the problems of all tables at once."""
-    tables: dict[str, _Table] = {}
-    problems: list[Problem] = []
+def fingerprints(inputs: Inputs) -> tuple[tuple[Fingerprint, ...], tuple[tuple[str, str], ...]]:
+    """Every file that is read, and (table, content hash) in the order in which tables read them; DataError: what is missing."""
     prints: dict[Path, Fingerprint] = {}
     contents: list[tuple[str, str]] = []
-    for name, source, schema in inputs.wanted():
+    problems: list[Problem] = []
+    sources = [(name, source) for name, source, _ in inputs.wanted()]
+    for name, source in [*sources, *((f"reads/{name}", source) for name, source in inputs.reads.items())]:
         try:
-            checked, rows = _read(source, schema, inputs.timezone)
+            found = paths_of(source) if not name.startswith("reads/") else files.find_any(source)
         except DataError as error:
             problems += error.problems
             continue
-        problems += checked.problems
-        tables[name] = _Table(source, schema, checked.frame)
-        for path, shown in paths_of(source).items():
+        for path, shown in found.items():
             if path not in prints:
-                known = rows[path] if path in rows else files.parquet_rows(path)
-                prints[path] = files.fingerprint(path, shown, known)
+                prints[path] = files.fingerprint(path, shown)
             contents.append((name, prints[path].hash))
-        progress(f"{name}: {len(checked.frame):,} rows")
-    problems += _id_problems(tables)
+    if problems:
+        raise DataError(problems)
+    return tuple(sorted(prints.values(), key=lambda one: (one.path, one.hash))), tuple(contents)
+
+
+def load(inputs: Inputs, means: Means, progress: Progress, with_wide: bool = True) -> Loaded:
+    """Read, check and encode. DataError with the problems of all tables at once.
+
+    Without wide tables (`with_wide`), they are neither read nor checked.
+    """
+    rows: dict[str, int] = {}
+    tables, problems = _whole(inputs, rows, progress)
+    wides: dict[str, Wide] = {}
+    for name, source, schema in inputs.wide() if with_wide else ():
+        try:
+            wide = Wide.open(source, schema, inputs.timezone, means.folder / name)
+            wides[name] = wide
+            tables[name] = _Table(source, schema, wide.head())
+            rows |= dict(zip(wide.paths.values(), wide.rows.values(), strict=False))
+        except DataError as error:
+            problems += error.problems
+    heads = {name: tables.pop(name).frame for name in list(wides)}
+    checked = tables | {name: _Table(wides[name].source, wides[name].schema, head) for name, head in heads.items()}
+    problems += _id_problems(checked)
+    tables = {name: table for name, table in checked.items() if name not in wides}
     if "requests" in tables and not len(tables["requests"].frame):
         problems.append(tables["requests"].source.data_problem("no rows; expected at least one request"))
     if problems:
-        raise DataError(problems)
-    fingerprinted = tuple(sorted(prints.values(), key=lambda one: (one.path, one.hash)))
-    return _encode(tables, fingerprinted, tuple(contents))
+        raise DataError([*problems, *_wide_problems(wides)])
+    return _encode(tables, wides, heads, means, rows, progress)
 
 
 def paths_of(source: Source) -> dict[Path, str]:
     """All files of a source with their names as shown."""
     return {path: shown for one in source.file_sets for path, shown in files.find(one, source).items()}
+
+
+def _whole(inputs: Inputs, rows: dict[str, int], progress: Progress) -> tuple[dict[str, _Table], list[Problem]]:
+    tables: dict[str, _Table] = {}
+    problems: list[Problem] = []
+    for name, source, schema in inputs.whole():
+        try:
+            checked, read = _read(source, schema, inputs.timezone)
+        except DataError as error:
+            problems += error.problems
+            continue
+        problems += checked.problems
+        tables[name] = _Table(source, schema, checked.frame)
+        shown = paths_of(source)
+        rows |= {shown[path]: number for path, number in read.items()}
+        progress(f"{name}: {len(checked.frame):,} rows")
+    return tables, problems
 
 
 def _read(source: Source, schema: Schema, timezone: str) -> tuple[border.Checked, dict[Path, int]]:
@@ -98,6 +187,18 @@ def _read(source: Source, schema: Schema, timezone: str) -> tuple[border.Checked
     raw, rows = files.read(source)
     kinds = {files.format_of(path) for path in rows}
     return border.check(raw, schema, source, timezone, from_text=bool(kinds & {"csv", "csv.gz"})), rows
+
+
+def _wide_problems(wides: Mapping[str, Wide]) -> list[Problem]:
+    """What is wrong with wide tables besides, where a study is refused anyway."""
+    problems: list[Problem] = []
+    for wide in wides.values():
+        try:
+            for _ in wide.batches():
+                pass
+        except DataError as error:
+            problems += error.problems
+    return problems
 
 
 def _id_problems(tables: dict[str, _Table]) -> list[Problem]:
@@ -134,32 +235,80 @@ def _holds_ids(frame: pl.DataFrame, column: str) -> bool:
 
 
 def _encode(
-    tables: dict[str, _Table], prints: tuple[Fingerprint, ...], contents: tuple[tuple[str, str], ...]
+    tables: Mapping[str, _Table],
+    wides: Mapping[str, Wide],
+    heads: Mapping[str, pl.DataFrame],
+    means: Means,
+    rows: Mapping[str, int],
+    progress: Progress,
 ) -> Loaded:
     frames = {name: table.frame for name, table in tables.items() if "/" not in name}
-    scores = {name.removeprefix("scores/"): table.frame for name, table in tables.items() if table.schema is SCORES}
-    pools = {
-        name.removeprefix("candidates/"): table.frame for name, table in tables.items() if table.schema is CANDIDATES
-    }
-    logs, encoders = encode.encode(frames, scores, pools)
-    encoded = {name: encode.encode_scores(frame, encoders, logs.requests) for name, frame in scores.items()}
-    candidates = {name: encode.encode_candidates(frame, encoders) for name, frame in pools.items()}
-    counts = _counts(frames, scores, logs, encoded)
-    counts += [
-        Count(
-            table=f"candidates/{name}",
-            what="of a request that is not in requests",
-            count=len(frame) - len(candidates[name][0]),
-            of=len(frame),
-        )
-        for name, frame in pools.items()
-    ]
-    return Loaded(logs, encoded, candidates, prints, contents, tuple(counts))
+    placed = {name.removeprefix(PLACED): table.frame for name, table in tables.items() if name.startswith(PLACED)}
+    elsewhere = [] if means.items is None else [means.items]
+    base = Encoder.over(
+        [frame[c.ITEM_ID] for frame in (*frames.values(), *placed.values()) if c.ITEM_ID in frame.columns] + elsewhere
+    )
+    keys = Encoders(
+        requests=Encoder.over([frames["requests"][c.REQUEST_ID]]),
+        users=Encoder.over([frames[name][c.USER_ID] for name in ("requests", "events") if name in frames]),
+        items=base,
+    )
+    requests = encode.encode_requests(frames["requests"], keys)
+    held = sum(int(frame.estimated_size()) for frame in frames.values())
+    cut = _cut(keys, requests.user, wides, means, held)
+    dictionary, known = Dictionary(base.ids), None
+    if "items" in frames:
+        known = base.ids.is_in(frames["items"][c.ITEM_ID].cast(base.ids.dtype).implode()).to_numpy()
+    room = Room(means.memory // 4 if means.processes == 1 else 0)
+    shelves: dict[str, ScoreRows | PoolRows] = {}
+    problems: list[Problem] = []
+    for name, wide in wides.items():
+        if wide.schema is SCORES:
+            shelf: ScoreRows | PoolRows = open_scores(name, wide, heads[name], keys, requests, cut, room, means.folder)
+        else:
+            shelf = open_pool(name, wide, keys, requests, cut, room, means.folder)
+        shelves[name] = shelf
+        try:
+            for batch in wide.batches():
+                shelf.sort_in(batch, dictionary, known)
+            progress(f"{name}: {shelf.total:,} rows")
+        except DataError as error:
+            problems += error.problems
+    items = Encoder.over([dictionary.ids])
+    places = dictionary.places(items)
+    for shelf in shelves.values():
+        owners = keys.users.ids if shelf.by_user else keys.requests.ids
+        problems += shelf.settle(places, (owners, items.ids))
+    if problems:
+        raise DataError(problems)
+    if means.processes > 1:
+        room.clear()  # what is on disk need not be sent to each of them
+    logs, encoders = encode.encode(frames, items)
+    placements = {name: encode.encode_placements(frame, encoders) for name, frame in placed.items()}
+    return Loaded(
+        logs,
+        {name.removeprefix(SCORED): one for name, one in shelves.items() if isinstance(one, ScoreRows)},
+        {name.removeprefix(POOLED): one for name, one in shelves.items() if isinstance(one, PoolRows)},
+        placements,
+        cut,
+        (*_counts(frames, logs), *_wide_counts(shelves, known is not None), *_placed_counts(placed, placements)),
+        rows,
+    )
 
 
-def _counts(
-    frames: Mapping[str, pl.DataFrame], scores: Mapping[str, pl.DataFrame], logs: Logs, encoded: Mapping[str, Scores]
-) -> list[Count]:
+def _cut(keys: Encoders, user: Ints, wides: Mapping[str, Wide], means: Means, held: int) -> Cut:
+    """Users are cut into parts so that a part of all wide tables has about the rows that are wanted."""
+    codes = np.arange(len(keys.requests.ids))
+    size = len(keys.users.ids)
+    parts = max(1, -(-sum(wide.total for wide in wides.values()) // means.rows_per_part(held)))
+    if means.done is not None and len(means.done):
+        finished = np.zeros(size, dtype=bool)
+        finished[user[keys.requests.codes(means.done)]] = True
+        codes = codes[~finished[user]]
+    return Cut.by_requests(user, codes, min(parts, max(1, len(codes))), size)
+
+
+def _counts(frames: Mapping[str, pl.DataFrame], logs: Logs) -> list[Count]:
     """The oddities of messy logs that are counted, never refused."""
     counts = []
     known = logs.items.known if "items" in frames else None
@@ -189,10 +338,28 @@ def _counts(
             count("impressions", "of an item that is not in items", ~known[logs.impressions.item])
     if "items" in frames and "availability" in frames:
         count("items", "without any availability row", np.diff(logs.intervals.start)[known] == 0)
-    for name, frame in scores.items():
-        kept = len(encoded[name].item)
-        what = "of a user without a request" if encoded[name].by_user else "of a request that is not in requests"
-        counts.append(Count(table=f"scores/{name}", what=what, count=len(frame) - kept, of=len(frame)))
-        if known is not None:
-            count(f"scores/{name}", "of an item that is not in items", ~known[encoded[name].item])
     return counts
+
+
+def _wide_counts(shelves: Mapping[str, ScoreRows | PoolRows], with_items: bool) -> list[Count]:
+    counts = []
+    for name, shelf in shelves.items():
+        what = "of a user without a request" if shelf.by_user else "of a request that is not in requests"
+        counts.append(Count(table=name, what=what, count=shelf.unknown, of=shelf.total))
+        if with_items and isinstance(shelf, ScoreRows):
+            kept = shelf.total - shelf.unknown
+            counts.append(Count(table=name, what="of an item that is not in items", count=shelf.not_items, of=kept))
+    return counts
+
+
+def _placed_counts(frames: Mapping[str, pl.DataFrame], placements: Mapping[str, Placements]) -> list[Count]:
+    return [
+        Count(
+            table=PLACED + name,
+            what="of a request that is not in requests",
+            count=len(frame) - len(placements[name].item),
+            of=len(frame),
+        )
+        for name, frame in frames.items()
+        if c.REQUEST_ID in frame.columns
+    ]

@@ -36,26 +36,34 @@ def syntax_problem(sql: str) -> str | None:
 
 def read(source: Source, timezone: str) -> pl.DataFrame:
     """The rows that a source's SELECT gives. `timezone` is DuckDB's zone for time stamps that carry one."""
+    with tempfile.TemporaryDirectory(prefix="rankcast-") as folder:
+        target = Path(folder) / "result.parquet"
+        write(source, timezone, target)
+        try:
+            return pl.read_parquet(target)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(source.problem(_first_lines(error), "sql")) from error
+
+
+def write(source: Source, timezone: str, target: Path) -> None:
+    """The same rows as a parquet file."""
     import duckdb
 
     wrong = syntax_problem(source.sql or "")
     if wrong:
         raise DataError(source.problem(wrong, "sql"))
-    with tempfile.TemporaryDirectory(prefix="rankcast-") as folder:
-        target = Path(folder) / "result.parquet"
-        connection = duckdb.connect()
-        try:
-            _open_views(connection, source, target, timezone)
-            statement = (source.sql or "").strip().rstrip(";")
-            connection.execute(f"COPY ({statement}\n) TO '{_quoted(target)}' (FORMAT parquet)")
-            return pl.read_parquet(target)
-        except duckdb.PermissionException as error:
-            names = ", ".join(source.named)
-            raise DataError(source.problem(f"only the files named in `files` can be read ({names})", "sql")) from error
-        except (duckdb.Error, pl.exceptions.PolarsError) as error:
-            raise DataError(source.problem(_first_lines(error), "sql")) from error
-        finally:
-            connection.close()
+    connection = duckdb.connect()
+    try:
+        _open_views(connection, source, target, timezone)
+        statement = (source.sql or "").strip().rstrip(";")
+        connection.execute(f"COPY ({statement}\n) TO '{_quoted(target)}' (FORMAT parquet)")
+    except duckdb.PermissionException as error:
+        names = ", ".join(source.named)
+        raise DataError(source.problem(f"only the files named in `files` can be read ({names})", "sql")) from error
+    except duckdb.Error as error:
+        raise DataError(source.problem(_first_lines(error), "sql")) from error
+    finally:
+        connection.close()
 
 
 def _open_views(connection: Any, source: Source, target: Path, timezone: str) -> None:

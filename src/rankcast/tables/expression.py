@@ -1,4 +1,4 @@
-"""`where`: an SQL boolean over request.*, item.*, user.* and score, one row at a time. Null drops.
+"""SQL over request.*, item.*, user.* and score, one row at a time: a boolean (`where`; null drops) or a number (`rerank`).
 
 Polars parses and evaluates it; nothing else in SQL (files, tables, other rows) can be reached.
 """
@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from rankcast.errors import ConfigError, DataError, clip, show
-from rankcast.tables.logs import Bools
+from rankcast.tables.logs import Bools, Floats
 
+Gather = Callable[[str, str], pl.Series]
 SCOPES = ("request", "item", "user")
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*')
@@ -44,7 +46,7 @@ MOST_CHARACTERS = 4_000  # the parser's cost grows faster than the text
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed `where`. `columns` are the (scope, column) that it reads; `score` says whether it reads the score."""
+    """A parsed expression. `columns` are the (scope, column) that it reads; `score` says whether it reads the score."""
 
     text: str
     columns: frozenset[tuple[str, str]]
@@ -59,7 +61,7 @@ class Expression:
         [('item', 'wage'), ('request', 'is_bot')]
         """
         if not isinstance(text, str) or not text.strip():
-            raise ConfigError(f'expected an SQL boolean such as "NOT item.is_test", found {show(text)}')
+            raise ConfigError(f'expected SQL such as "NOT item.is_test", found {show(text)}')
         if len(text) > MOST_CHARACTERS:
             raise ConfigError(
                 f"{len(text):,} characters; expected at most {MOST_CHARACTERS:,}; make it a column of a table with `sql`"
@@ -103,20 +105,31 @@ class Expression:
             raise ConfigError("`score` cannot be read here: there is no item yet")
         return cls(text, frozenset(columns), reads_score, rewritten)
 
-    def evaluate(self, gather: Callable[[str, str], pl.Series], size: int, score: pl.Series | None = None) -> Bools:
+    def evaluate(self, gather: Gather, size: int, score: pl.Series | None = None) -> Bools:
         """Where it is true, over `size` rows; `gather(scope, column)` gives a column's value for each row."""
+        answer = self._answer(gather, size, score)
+        if answer.dtype not in (pl.Boolean, pl.Null):
+            raise DataError(f"expected a boolean, `{clip(self.text, 200)}` gives {answer.dtype}")
+        return answer.cast(pl.Boolean).fill_null(value=False).to_numpy()
+
+    def numbers(self, gather: Gather, size: int, score: pl.Series | None = None) -> Floats:
+        """Its value in each of `size` rows, NaN where it is null; `gather` as in `evaluate`."""
+        answer = self._answer(gather, size, score)
+        if not answer.dtype.is_numeric() and answer.dtype != pl.Null:
+            raise DataError(f"expected a number, `{clip(self.text, 200)}` gives {answer.dtype}")
+        numbers: Floats = answer.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return numbers
+
+    def _answer(self, gather: Gather, size: int, score: pl.Series | None) -> pl.Series:
         columns = [gather(scope, name).alias(f"{scope}.{name}") for scope, name in sorted(self.columns)]
         if self.score and score is not None:
             columns.append(score.alias("score"))
         frame = pl.DataFrame(columns) if columns else pl.DataFrame({"": pl.repeat(0, size, eager=True)})
         try:
-            answer = frame.select(keep=pl.sql_expr(self.rewritten))["keep"]
+            answer = frame.select(answer=pl.sql_expr(self.rewritten))["answer"]
         except pl.exceptions.PolarsError as error:
             raise DataError(f"{_first_line(error)}: `{clip(self.text, 200)}`") from error
-        if answer.dtype not in (pl.Boolean, pl.Null):
-            raise DataError(f"expected a boolean, `{clip(self.text, 200)}` gives {answer.dtype}")
-        kept = answer.cast(pl.Boolean).fill_null(value=False)
-        return (kept.new_from_index(0, size) if len(kept) == 1 != size else kept).to_numpy()
+        return answer.new_from_index(0, size) if len(answer) == 1 != size else answer
 
     def needs(self) -> frozenset[str]:
         """The columns that it reads, as `scope.column`, and `score`."""

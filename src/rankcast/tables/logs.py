@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from rankcast.tables import columns as c
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -103,6 +105,15 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Placements:
+    """Items placed at ranks, sorted by request and rank; request -1 is every request."""
+
+    request: Ints
+    item: Ints
+    rank: Ints
+
+
+@dataclass(frozen=True)
 class Ids:
     """The ids behind the codes."""
 
@@ -122,6 +133,11 @@ class Logs:
     intervals: Intervals
     impressions: Impressions
     events: Events
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Columns that are no attributes."""
+        return frozenset({c.REQUEST_ID, c.USER_ID, c.ITEM_ID, c.TIMESTAMP})
 
     def impressions_of(self, requests: Ints) -> tuple[Ints, Ints]:
         """Start and length of the impressions of each request."""

@@ -78,6 +78,12 @@ CANDIDATES = Schema(
     unique=(c.REQUEST_ID, c.ITEM_ID),
     extras=False,
 )
+PLACEMENTS = Schema(
+    "placements",
+    {c.ITEM_ID: Kind.ID, c.RANK: Kind.COUNT},
+    optional={c.REQUEST_ID: Kind.ID},
+    extras=False,
+)
 SCORES = Schema(
     "scores",
     {c.ITEM_ID: Kind.ID},

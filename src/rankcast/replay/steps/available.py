@@ -8,9 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from rankcast.errors import ConfigError, show
-from rankcast.replay.lists import Lists
-from rankcast.replay.step import Filter
-from rankcast.tables.logs import Bools, Logs
+from rankcast.replay.step import Change, Context
+from rankcast.tables.logs import Bools, Ints, Logs
 from rankcast.tables.ragged import spans
 
 
@@ -19,6 +18,8 @@ class Available:
     """Keeps an item if some interval has open_at <= t < close_at; an item without any row is unavailable."""
 
     kind: ClassVar[str] = "available"
+    alone: ClassVar[bool] = True
+    has_table: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, argument: object) -> Available:
@@ -29,14 +30,14 @@ class Available:
     def needs(self) -> frozenset[str]:
         return frozenset({"availability"})
 
-    def bind(self, logs: Logs) -> Filter:
-        intervals = logs.intervals
+    def bind(self, context: Context) -> Change:
+        return lambda lists: is_open(lists.item, lists.row_times(context.logs), context.logs)
 
-        def keep(lists: Lists) -> Bools:
-            start = intervals.start[lists.item]
-            row, at = spans(start, intervals.start[lists.item + 1] - start)
-            time = lists.row_times(logs)[row]
-            inside = (intervals.open[at] <= time) & (time < intervals.close[at])
-            return np.bincount(row, inside, len(lists.item)) > 0
 
-        return keep
+def is_open(item: Ints, time: Ints, logs: Logs) -> Bools:
+    """Whether some interval of each item holds the instant beside it."""
+    intervals = logs.intervals
+    start = intervals.start[item]
+    row, at = spans(start, intervals.start[item + 1] - start)
+    inside = (intervals.open[at] <= time[row]) & (time[row] < intervals.close[at])
+    return np.bincount(row, inside, len(item)) > 0

@@ -9,8 +9,8 @@ import numpy as np
 
 from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
-from rankcast.replay.step import Filter, column, mapping
-from rankcast.tables.logs import Bools, Logs
+from rankcast.replay.step import Change, Context, column, mapping
+from rankcast.tables.logs import Bools
 from rankcast.tables.ragged import place_in_group
 from rankcast.tables.valuesets import group_codes
 
@@ -25,6 +25,8 @@ class Cap:
     by: str
     at_most: int
     kind: ClassVar[str] = "cap"
+    alone: ClassVar[bool] = False
+    has_table: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, argument: object) -> Cap:
@@ -40,7 +42,8 @@ class Cap:
     def needs(self) -> frozenset[str]:
         return frozenset({f"item.{self.by}"})
 
-    def bind(self, logs: Logs) -> Filter:
+    def bind(self, context: Context) -> Change:
+        logs = context.logs
         groups = group_codes(logs.items.frame[self.by].alias(f"item.{self.by}"))
         size = int(groups.max(initial=0)) + 2
 

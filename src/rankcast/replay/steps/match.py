@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
-from rankcast.replay.step import Filter, column
+from rankcast.replay.step import Change, Context, column
 from rankcast.tables.logs import Bools, Logs
 from rankcast.tables.ragged import spans
 from rankcast.tables.valuesets import comparable
@@ -25,6 +26,8 @@ class Match:
 
     pairs: tuple[tuple[str, str, str], ...]  # (scope, column, item column)
     kind: ClassVar[str] = "match"
+    alone: ClassVar[bool] = True
+    has_table: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, argument: object) -> Match:
@@ -41,12 +44,13 @@ class Match:
     def needs(self) -> frozenset[str]:
         return frozenset(need for scope, name, theirs in self.pairs for need in (f"{scope}.{name}", f"item.{theirs}"))
 
-    def bind(self, logs: Logs) -> Filter:
+    def bind(self, context: Context) -> Change:
+        logs = context.logs
         filters = [_one(logs, *pair) for pair in self.pairs]
         return lambda lists: np.logical_and.reduce([keep(lists) for keep in filters])
 
 
-def _one(logs: Logs, scope: str, name: str, theirs: str) -> Filter:
+def _one(logs: Logs, scope: str, name: str, theirs: str) -> Callable[[Lists], Bools]:
     owner = logs.requests if scope == "request" else logs.users
     wanted, offered = comparable(
         owner.frame[name].alias(f"{scope}.{name}"), logs.items.frame[theirs].alias(f"item.{theirs}")

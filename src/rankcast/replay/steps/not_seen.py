@@ -9,10 +9,10 @@ import numpy as np
 
 from rankcast.errors import ConfigError, show
 from rankcast.replay.lists import Lists
-from rankcast.replay.step import Filter, mapping
+from rankcast.replay.step import Change, Context, mapping
 from rankcast.tables.asof import AsOf
 from rankcast.tables.duration import Duration
-from rankcast.tables.logs import Bools, Logs
+from rankcast.tables.logs import Bools
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class NotSeen:
     events: tuple[str, ...] | None
     within: Duration | None
     kind: ClassVar[str] = "not_seen"
+    alone: ClassVar[bool] = True
+    has_table: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, argument: object) -> NotSeen:
@@ -46,7 +48,8 @@ class NotSeen:
     def needs(self) -> frozenset[str]:
         return frozenset({"events"})
 
-    def bind(self, logs: Logs) -> Filter:
+    def bind(self, context: Context) -> Change:
+        logs = context.logs
         events = logs.events
         counted = events.of_kinds(events.kinds if self.events is None else self.events)
         size = len(logs.ids.items)

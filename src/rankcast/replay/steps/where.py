@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import polars as pl
-
 from rankcast.replay.lists import Lists
-from rankcast.replay.step import Filter
+from rankcast.replay.rows import gather, scores
+from rankcast.replay.step import Change, Context
 from rankcast.tables.expression import Expression
 from rankcast.tables.logs import Bools, Logs
 
@@ -22,6 +21,8 @@ class Where:
 
     expression: Expression
     kind: ClassVar[str] = "where"
+    alone: ClassVar[bool] = True
+    has_table: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, argument: object) -> Where:
@@ -30,18 +31,14 @@ class Where:
     def needs(self) -> frozenset[str]:
         return self.expression.needs()
 
-    def bind(self, logs: Logs) -> Filter:
+    def bind(self, context: Context) -> Change:
+        logs = context.logs
         if {scope for scope, _ in self.expression.columns} == {"item"} and not self.expression.score:
             by_item = self.expression.evaluate(lambda _, name: logs.items.frame[name], len(logs.ids.items))
             return lambda lists: by_item[lists.item]
         return lambda lists: self._row_by_row(lists, logs)
 
     def _row_by_row(self, lists: Lists, logs: Logs) -> Bools:
-        def gather(scope: str, name: str) -> pl.Series:
-            if scope == "request":
-                return logs.requests.frame[name].gather(lists.row_requests())
-            if scope == "user":
-                return logs.users.frame[name].gather(lists.row_users(logs))
-            return logs.items.frame[name].gather(lists.item)
-
-        return self.expression.evaluate(gather, len(lists.item), pl.Series(lists.value))
+        return self.expression.evaluate(
+            lambda scope, name: gather(lists, logs, scope, name), len(lists.item), scores(lists)
+        )

@@ -13,6 +13,8 @@ from rankcast.evaluate.metric import VariantMetric
 from rankcast.tables.logs import Floats
 from rankcast.tables.ragged import sum_by
 
+_ROUNDING = 1e-12  # a difference of sums: what is smaller is not there
+
 
 @dataclass(frozen=True)
 class Personalization(VariantMetric):
@@ -30,7 +32,8 @@ class Personalization(VariantMetric):
         shared = (exposure.sum_by_item("cosine", lambda: _amounts(exposure)) ** 2).sum(axis=0)
         shared = shared - own @ exposure.weights**2
         pairs = (lists @ exposure.weights) ** 2 - lists**2 @ exposure.weights**2
-        return np.clip(1.0 - ratio(shared, pairs), 0.0, 1.0)  # rounding may leave the range
+        value = np.clip(1.0 - ratio(shared, pairs), 0.0, 1.0)  # rounding may leave the range
+        return np.where(value < _ROUNDING, 0.0, value)
 
 
 def _amounts(exposure: Exposure) -> Floats:

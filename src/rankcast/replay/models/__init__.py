@@ -1,0 +1,1 @@
+"""Models that are called while a study runs: they score candidates that others gather."""

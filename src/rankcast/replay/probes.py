@@ -1,0 +1,156 @@
+"""Probes: what if? Small changes to the baseline, tried on a sample of requests whose replay differs from the log.
+
+A change after which the replay comes closer names what production probably did: another clock, an older batch of scores, a
+step that the service file does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from rankcast.errors import RankcastError
+from rankcast.replay import step as steps
+from rankcast.replay.candidates import Batches
+from rankcast.replay.fidelity import overlaps
+from rankcast.replay.lists import Lists
+from rankcast.replay.logged import Logged
+from rankcast.replay.post_processing import BoundStep, run_step
+from rankcast.replay.step import Context, NamedStep
+from rankcast.tables.logs import Bools, Floats, Ints, Logs
+from rankcast.tables.ragged import spans
+from rankcast.tables.valuesets import group_codes
+
+SAMPLE = 1_000  # requests that are looked at, of all that are replayed
+HOURS = tuple(hour for hour in range(-14, 15) if hour)
+_HOUR = 3_600_000_000
+_MOST_CAPPED = 5
+_MOST_KINDS = 8
+
+
+@dataclass(frozen=True)
+class MissingStep:
+    """A step that production may have and the service file has not, in the words of the file."""
+
+    text: str
+    bound: BoundStep
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Overlap with the log as it is, and after each change, for the requests (codes) that were probed."""
+
+    requests: Ints
+    before: Floats
+    names: tuple[str, ...]
+    after: Floats  # (requests, names)
+
+
+def sample_of(replayed: Ints, size: int) -> Bools:
+    """Which request codes are looked at: evenly spread over all that are replayed, whatever the shards."""
+    chosen = np.zeros(size, dtype=bool)
+    chosen[replayed[:: max(1, -(-len(replayed) // SAMPLE))]] = True
+    return chosen
+
+
+def probe(
+    source: object,
+    bound: Sequence[BoundStep],
+    missing: Sequence[MissingStep],
+    lists: tuple[Lists, Lists],
+    overlap: Floats,
+    chosen: Bools,
+    served: int,
+    logs: Logs,
+) -> Probed | None:
+    """Try every change on the chosen requests of a shard. `lists` are its candidates, and what is left after all steps."""
+    candidates, processed = lists
+    at = np.flatnonzero(chosen)
+    if not len(at):
+        return None
+    requests = candidates.requests[at]
+    logged = Logged.of(requests, served, logs)
+    names, after = [], []
+
+    def held(changed: Lists, what: str) -> None:
+        names.append(what)
+        after.append(overlaps(logged.mark(replace(changed.first(served), logged=None)).distinct(), logged))
+
+    if isinstance(source, Batches):
+        for hour in HOURS:
+            moved = source.candidates(requests, logs, shift=hour * _HOUR).lists
+            held(_through(bound, moved), f"requests {abs(hour)} h {'later' if hour > 0 else 'earlier'}")
+        if len(source.scores.owner) > len(source.owners):
+            held(_through(bound, source.candidates(requests, logs, lag=1).lists), "scores one batch older")
+    rest = _only(processed, at, requests)
+    for one in missing:
+        held(_through([one.bound], rest), f"a step `{one.text}`")
+    return Probed(requests, overlap[at], tuple(names), np.stack(after, axis=1) if after else np.zeros((len(at), 0)))
+
+
+def _through(bound: Sequence[BoundStep], lists: Lists) -> Lists:
+    for one in bound:
+        lists = run_step(one, lists).after
+    return lists
+
+
+def _only(lists: Lists, at: Ints, requests: Ints) -> Lists:
+    """The lists of some requests, which become positions 0, 1, ..."""
+    place = np.full(lists.n, -1, dtype=np.int64)
+    place[at] = np.arange(len(at))
+    kept = lists.keep(place[lists.position] >= 0)
+    return replace(kept, requests=requests, position=place[kept.position])
+
+
+def missing_steps(
+    present: Sequence[NamedStep], chosen: Bools, served: int, context: Context
+) -> tuple[MissingStep, ...]:
+    """Steps that the log's tables suggest and that the baseline does not have."""
+    have = {(one.step.kind, frozenset(one.step.needs())) for one in present}
+    found = []
+    for kind, argument, text in _suggestions(np.flatnonzero(chosen), served, context.logs):
+        try:
+            step = steps.parse(kind, argument)
+            if (kind, frozenset(step.needs())) in have:
+                continue
+            found.append(MissingStep(text, BoundStep(NamedStep(text, step), step.bind(context))))
+        except RankcastError:
+            continue  # columns that cannot be compared suggest nothing
+    return tuple(found)
+
+
+def _suggestions(chosen: Ints, served: int, logs: Logs) -> Iterator[tuple[str, object, str]]:
+    if len(logs.intervals.item):
+        yield "available", None, "available"
+    if len(logs.events.kinds) <= _MOST_KINDS:
+        for event in logs.events.kinds:
+            yield "not_seen", {"events": [event]}, f"not_seen: {{events: [{event}]}}"
+    items, requests = logs.items.frame, logs.requests.frame
+    for name in (name for name in requests.columns if name in items.columns and name not in logs.keys):
+        yield "match", {f"request.{name}": f"item.{name}"}, f"match: {{request.{name}: item.{name}}}"
+    position, at = spans(*logs.impressions_of(chosen))
+    shown = logs.impressions.item[at]
+    for name in (name for name in items.columns if name not in logs.keys):
+        column = items[name]
+        if column.dtype == pl.Boolean:
+            values = column.gather(shown).drop_nulls()
+            if len(values) and not values.any():
+                yield "where", f'NOT item."{name}"', f"where: NOT item.{name}"
+        elif column.dtype == pl.String or column.dtype.is_integer():
+            most = _most_of_a_group(group_codes(column), position, shown)
+            if 0 < most < min(served, _MOST_CAPPED + 1):
+                cap = {"by": f"item.{name}", "at_most": most}
+                yield "cap", cap, f"cap: {{by: item.{name}, at_most: {most}}}"
+
+
+def _most_of_a_group(group: Ints, position: Ints, item: Ints) -> int:
+    """The most items of one group in a list; 0 where every item is a group of its own."""
+    of = group[item]
+    if not len(of) or len(np.unique(group)) > len(group) // 2:
+        return 0
+    size = int(group.max(initial=0)) + 1
+    key = position[of >= 0] * size + of[of >= 0]
+    return int(np.unique(key, return_counts=True)[1].max(initial=0))

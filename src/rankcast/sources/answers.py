@@ -1,0 +1,386 @@
+"""What a recommendation API answers: asked once per request, written down, and from then on a score file like any other.
+
+The only place that imports an HTTP client.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rankcast.errors import NOWHERE, Place, PluginError, Problem, RankcastError, clip, show
+from rankcast.progress import Progress
+from rankcast.tables import columns as c
+
+_LISTS = ("items", "item_ids", "recommendations", "results")
+_PASSING = frozenset({408, 425, 429})  # and every 5xx: another attempt may go well
+_LONGEST_WAIT = 30.0
+_EXAMPLES = 3
+_AT_ONCE = 3  # questions that wait for each one that is asked
+_INTEGER = re.compile(r"^(0|-?[1-9][0-9]{0,17})$")
+
+
+class ApiError(RankcastError):
+    """An API does not answer as it should. What it answered is kept: the next run asks for the rest."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """How to ask, and how to read the answer. `integers`: whether ids of items are; None where no table tells."""
+
+    name: str
+    url: str
+    headers: Mapping[str, str]
+    items: str | None
+    item_id: str
+    score: str | None
+    concurrency: int
+    timeout: float
+    retries: int
+    rate: float | None
+    failures: float
+    integers: bool | None
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request and its parameters."""
+
+    request: str | int
+    query: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: items, best first, with scores where there are any; or why there is no list."""
+
+    request: str | int
+    items: tuple[str | int, ...] = ()
+    scores: tuple[float, ...] | None = None
+    error: str | None = None
+
+    def line(self) -> str:
+        """As it is written down."""
+        return json.dumps(
+            {"request_id": self.request, "items": self.items, "scores": self.scores, "error": self.error},
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def read(cls, line: str) -> Answer:
+        """As it was written down."""
+        told = json.loads(line)
+        scores = None if told["scores"] is None else tuple(told["scores"])
+        return cls(told["request_id"], tuple(told["items"]), scores, told["error"])
+
+
+def questions(frame: pl.DataFrame) -> list[Question]:
+    """A question for each row: `request_id`, and a column `?name` for each parameter; null parameters are left out."""
+    columns = [name for name in frame.columns if name.startswith("?")]
+    return [
+        Question(
+            row[c.REQUEST_ID],
+            tuple((name[1:], text) for name in columns for text in _texts(row[name])),
+        )
+        for row in frame.with_columns(pl.col(pl.Datetime).dt.to_string("iso:strict")).iter_rows(named=True)
+    ]
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [text for inner in value for text in _texts(inner)]
+    return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def ask(api: Api, asked: list[Question], folder: Path, recorded: Path | None, progress: Progress) -> Path:
+    """The file with an answer to every question. What the folder has already is not asked again, nor what is `recorded`.
+
+    ApiError when more fails than may.
+    """
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{api.name}.ndjson"
+    known = _written(recorded) if recorded is not None and recorded.exists() else {}
+    known |= {request: answer for request, answer in _written(target).items() if answer.error is None}
+    waiting = [question for question in asked if question.request not in known]
+    _write(target, known.values())
+    if waiting:
+        progress.note("ask", f"{api.name}: {len(waiting):,} requests to {_host(api.url)}")
+        failed: list[Answer] = []
+        with target.open("a", encoding="utf-8") as file:
+            for answer in progress.track("ask", _answers(api, waiting), len(waiting)):
+                file.write(answer.line() + "\n")
+                file.flush()
+                known[answer.request] = answer
+                if answer.error is not None:
+                    failed.append(answer)
+                    _stop_if_hopeless(api, failed, len(known), len(asked))
+    wanted = [known[question.request] for question in asked]
+    _write(target, wanted)
+    return target
+
+
+def as_scores(api: Api, path: Path, target: Path, requests: pl.DataType) -> int:
+    """Answers as a score file, and how many requests failed. `requests` is the type of request ids."""
+    answers = list(_written(path).values())
+    integers = api.integers
+    if integers is None:
+        integers = all(isinstance(item, int) for one in answers for item in one.items)
+    with_scores = all(answer.scores is not None for answer in answers if answer.items)
+    rows = {
+        c.REQUEST_ID: pl.Series([one.request for one in answers for _ in one.items], dtype=requests),
+        c.ITEM_ID: pl.Series(
+            [item if integers else str(item) for one in answers for item in one.items],
+            dtype=pl.Int64 if integers else pl.String,
+        ),
+    }
+    if with_scores:
+        rows[c.SCORE] = pl.Series([score for one in answers for score in one.scores or ()], dtype=pl.Float64)
+    else:
+        rows[c.RANK] = pl.Series([rank for one in answers for rank in range(1, len(one.items) + 1)], dtype=pl.Int64)
+    pl.DataFrame(rows).write_parquet(target)
+    return sum(answer.error is not None for answer in answers)
+
+
+def _written(path: Path) -> dict[str | int, Answer]:
+    """Answers that are written down; a line that was cut off is none."""
+    if not path.exists():
+        return {}
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            answer = Answer.read(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+        found[answer.request] = answer
+    return found
+
+
+def _write(path: Path, answers: Iterable[Answer]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(answer.line() + "\n" for answer in answers), encoding="utf-8")
+    partial.rename(path)
+
+
+def _stop_if_hopeless(api: Api, failed: list[Answer], done: int, total: int) -> None:
+    """More failures than may be, for certain; or nothing but failures."""
+    if len(failed) <= api.failures * total:
+        return
+    examples = "; ".join(f"request {show(one.request)}: {one.error}" for one in failed[:_EXAMPLES])
+    allowed = f"; `failures` allows {api.failures:g} of all" if api.failures else ""
+    raise ApiError(
+        Problem(
+            f"{_host(api.url)}: {len(failed):,} of {done:,} requests failed{allowed}: {examples}. What was answered is kept: "
+            "run again to ask for the rest",
+            api.place.file,
+            api.place.line,
+            api.place.key,
+        )
+    )
+
+
+def _answers(api: Api, asked: list[Question]) -> Iterator[Answer]:
+    """Answers as they come, some requests at the same time."""
+    client = _client(api)
+    pace = _Pace(api.rate)
+    waiting = iter(asked)
+    with ThreadPoolExecutor(api.concurrency) as pool:
+        pending: set[Future[Answer]] = set()
+        try:
+            while True:
+                room = api.concurrency * _AT_ONCE - len(pending)
+                pending |= {pool.submit(_answer, api, client, pace, one) for one in islice(waiting, room)}
+                if not pending:
+                    return
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            pace.stop()
+            pool.shutdown(wait=True, cancel_futures=True)
+            client.close()
+
+
+def _client(api: Api) -> Any:
+    try:
+        import httpx
+        import tenacity  # noqa: F401 - told here, before anything is asked
+    except ImportError as error:
+        raise PluginError(
+            Problem(
+                "a variant behind HTTP needs an HTTP client; install it with `pip install 'rankcast[http]'`",
+                api.place.file,
+                api.place.line,
+                api.place.key,
+            )
+        ) from error
+    limits = httpx.Limits(max_connections=api.concurrency, max_keepalive_connections=api.concurrency)
+    return httpx.Client(timeout=api.timeout, headers=dict(api.headers), limits=limits, follow_redirects=True)
+
+
+class _Pace:
+    """At most so many requests a second, over all threads."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._gap = 0.0 if rate is None else 1.0 / rate
+        self._next = 0.0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def wait(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            mine = max(now, self._next)
+            self._next = mine + self._gap
+        self.sleep(mine - now)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless nobody waits for the answer any more."""
+        self._stopped.wait(max(0.0, seconds))
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+class _Passing(Exception):  # noqa: N818 - it is no error yet
+    """A failure that may pass; `after` is when the API wants to be asked again."""
+
+    def __init__(self, why: str, after: float | None = None) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+class _Wrong(Exception):  # noqa: N818
+    """An answer that no further attempt mends."""
+
+
+def _answer(api: Api, client: Any, pace: _Pace, question: Question) -> Answer:
+    import tenacity
+
+    patience = tenacity.wait_exponential_jitter(initial=0.25, max=_LONGEST_WAIT, jitter=0.25)
+
+    def before_next(state: Any) -> float:
+        error = state.outcome.exception()
+        asked = getattr(error, "after", None)
+        return min(_LONGEST_WAIT, asked) if asked is not None else float(patience(state))
+
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(api.retries + 1),
+        wait=before_next,
+        retry=tenacity.retry_if_exception_type(_Passing),
+        sleep=pace.sleep,
+        reraise=True,
+    )
+    try:
+        body = attempts(_fetch, api, client, pace, question)
+        items, scores = read_answer(api, body)
+    except _Passing as error:
+        tries = f" after {api.retries + 1} attempts" if api.retries else ""
+        return Answer(question.request, error=f"{error}{tries}")
+    except _Wrong as error:
+        return Answer(question.request, error=str(error))
+    return Answer(question.request, items, scores)
+
+
+def _fetch(api: Api, client: Any, pace: _Pace, question: Question) -> bytes:
+    import httpx
+
+    pace.wait()
+    try:
+        response = client.get(api.url, params=list(question.query))
+        body: bytes = response.content
+    except httpx.TimeoutException as error:
+        raise _Passing(f"no answer within {api.timeout:g} s") from error
+    except httpx.TransportError as error:
+        raise _Passing(f"{type(error).__name__}: {clip(str(error), 120)}") from error
+    except (httpx.InvalidURL, httpx.HTTPError) as error:
+        raise _Wrong(f"{type(error).__name__}: {clip(str(error), 120)}") from error
+    if response.status_code in _PASSING or response.status_code >= 500:
+        after = response.headers.get("retry-after", "")
+        raise _Passing(f"status {response.status_code}", float(after) if after.isdigit() else None)
+    if response.status_code != 200:
+        raise _Wrong(f"status {response.status_code}: {clip(response.text, 120)}")
+    return body
+
+
+def read_answer(api: Api, body: bytes) -> tuple[tuple[str | int, ...], tuple[float, ...] | None]:
+    """Items and, where there are any, scores; `_Wrong` says what was found instead."""
+    try:
+        whole = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _Wrong(f"the answer is not JSON: {clip(body[:80].decode('utf-8', 'replace'), 80)}") from error
+    found = _list_in(api, whole)
+    if not all(isinstance(one, dict) for one in found):
+        return _distinct([_id(api, one) for one in found]), None
+    if not found:
+        return (), None
+    lost = next((one for one in found if api.item_id not in one), None)
+    if lost is not None:
+        raise _Wrong(f"a record has no `{api.item_id}`: {show(lost)}; say which key holds the id with `item_id`")
+    items = _distinct([_id(api, one[api.item_id]) for one in found])
+    key = api.score or c.SCORE
+    if api.score is None and not all(key in one for one in found):
+        return items, None
+    return items, tuple(_score(one.get(key), key) for one in found)
+
+
+def _list_in(api: Api, whole: Any) -> list[Any]:
+    if api.items is not None:
+        for part in api.items.split("."):
+            if not isinstance(whole, dict) or part not in whole:
+                raise _Wrong(f"the answer has no `{api.items}`: {show(whole)}")
+            whole = whole[part]
+    elif isinstance(whole, dict):
+        lists = [name for name, value in whole.items() if isinstance(value, list)]
+        name = next((name for name in _LISTS if name in lists), lists[0] if len(lists) == 1 else None)
+        if name is None:
+            raise _Wrong(f"the answer has no list: {show(whole)}; say where it stands with `items`")
+        whole = whole[name]
+    if not isinstance(whole, list):
+        raise _Wrong(f"expected a list of items, found {show(whole)}")
+    return whole
+
+
+def _id(api: Api, value: Any) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _Wrong(f"expected the id of an item, found {show(value)}")
+    if api.integers is None:
+        return value
+    if not api.integers:
+        return str(value)
+    if isinstance(value, str) and not _INTEGER.match(value):
+        raise _Wrong(f"expected an integer as in the service's tables, found the id {show(value)}")
+    if abs(int(value)) >= 2**63:
+        raise _Wrong(f"expected an id of 64 bits, found {show(value)}")
+    return int(value)
+
+
+def _distinct(items: list[str | int]) -> tuple[str | int, ...]:
+    if len(set(items)) < len(items):
+        twice = next(item for at, item in enumerate(items) if item in items[:at])
+        raise _Wrong(f"the list holds the item {show(twice)} twice")
+    return tuple(items)
+
+
+def _score(value: Any, key: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _Wrong(f"expected a number as `{key}`, found {show(value)}")
+    return float(value)
+
+
+def _host(url: str) -> str:
+    """An address without what may be secret in it."""
+    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
