@@ -9,6 +9,7 @@ from rankcast import plugins
 from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.evaluate.page import Page, all_pages
+from rankcast.replay.drawing import drawing
 
 GROUPS = {
     "metrics": (
@@ -22,7 +23,11 @@ GROUPS = {
     "steps": (
         plugins.STEPS,
         "Steps",
-        "Post-processing, in production's own order. Each step sees the list best first.",
+        (
+            "Post-processing, in production's own order. Each step sees the list best first. The pictures are the steps "
+            "themselves, at work on six jobs; ✕ is what a step removes. A step of your own is a class behind an entry point "
+            "in the group `rankcast.steps`, or a function behind the step `python`."
+        ),
     ),
     "builtins": (plugins.BUILTINS, "Builtin variants", "References: compared, never decided."),
     "rules": (
@@ -43,6 +48,8 @@ def reference(group: str) -> str:
         cls = plugins.load(name, entry)
         heading = f"{entry} {cls.name}" if group == "rules" else entry
         parts += [f"## {heading}", "", inspect.getdoc(cls) or "", ""]
+        picture = drawing(entry) if group == "steps" else None
+        parts += ["```text", picture, "```", ""] if picture else []
     return "\n".join(parts)
 
 

@@ -5,6 +5,7 @@ Null means "not measurable" everywhere; NaN never appears.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,37 @@ from pydantic import BaseModel, ConfigDict, Field
 Decision = Literal["go", "no-go", "undecided", "invalid"]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 Value = str | int | float | bool | None
+
+
+NO_BATCH, OLDER, NOT_SCORED = "shown_no_batch", "shown_in_older_batch", "shown_not_scored"
+REMOVED_BY, BELOW_CUT, TWICE = "removed_by:", "below_cut", "shown_twice"
+PINNED, UNAVAILABLE, BEYOND, OTHER = (
+    "not_shown:pinned",
+    "not_shown:unavailable",
+    "not_shown:beyond_log",
+    "not_shown:other",
+)
+MEANINGS: Mapping[str, str] = {
+    NO_BATCH: "shown, but no batch of scores was there at the request's time yet",
+    OLDER: "shown, and scored in an older batch than the newest at the request's time",
+    NOT_SCORED: "shown, but not among the candidates",
+    REMOVED_BY: "shown, but this step removed it",
+    BELOW_CUT: "shown, but replayed below the cut",
+    TWICE: "shown a second time in the same list",
+    PINNED: "not shown, but the replay pins it there",
+    UNAVAILABLE: "not shown, and not open at the request's time",
+    BEYOND: "not shown: the logged list is shorter",
+    OTHER: "not shown, though the replay has it",
+}
+
+
+def meaning_of(reason: str) -> str:
+    """What a reason of a mismatch says.
+
+    >>> meaning_of("removed_by:cap")
+    'shown, but this step removed it'
+    """
+    return MEANINGS[REMOVED_BY if reason.startswith(REMOVED_BY) else reason]
 
 
 class Record(BaseModel):

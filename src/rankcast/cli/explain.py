@@ -51,13 +51,18 @@ def _page(subject: str) -> tuple[str, str]:
     from rankcast import plugins
     from rankcast.errors import ConfigError
     from rankcast.evaluate.page import page_of
+    from rankcast.replay.drawing import drawing
     from rankcast.study import metric
 
     for group in (plugins.RULES, plugins.STEPS, plugins.BUILTINS):
         name = subject.upper() if group == plugins.RULES else subject
         if name in plugins.names(group):
             cls = plugins.load(group, name)
-            return (f"{name} {cls.name}" if group == plugins.RULES else name), inspect.getdoc(cls) or ""
+            page = inspect.getdoc(cls) or ""
+            picture = drawing(name) if group == plugins.STEPS else None
+            return (f"{name} {cls.name}" if group == plugins.RULES else name), "\n\n".join(
+                filter(None, (page, picture))
+            )
     if subject in plugins.names(plugins.METRICS):
         return subject, page_of(plugins.load(plugins.METRICS, subject)()).render()
     try:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 from rankcast.progress import Progress
 
 if TYPE_CHECKING:
-    from rankcast.records import Result
+    from rankcast.records import Fidelity, Result
     from rankcast.runs.folder import Run
 
 Item = TypeVar("Item")
 _WIDE = 160
+_MOST_REASONS = 5
 
 
 def plain(text: str) -> str:
@@ -55,14 +56,26 @@ def print_run(run: Run) -> None:
     _print_comparisons(result)
     ledger = " -> ".join(f"{row.step} {row.out:,}" for row in result.results.targets)
     print(f"targets: {result.results.targets[0].in_:,} requests -> {ledger}")
-    fidelity = result.results.fidelity
-    if fidelity is not None:
-        print(
-            f"fidelity: overlap {fidelity.overlap:.4f}, exact {fidelity.exact:.4f} over {fidelity.requests:,} requests"
-        )
-    else:
-        print("fidelity: not measured (no replayed request has an impression)")
+    _print_fidelity(result.results.fidelity)
     print(f"report: {run.report}")
+
+
+def _print_fidelity(fidelity: Fidelity | None) -> None:
+    """How far the replay can be believed, and what speaks against it."""
+    from rankcast.text import number
+
+    if fidelity is None:
+        print("fidelity: not measured (no replayed request has an impression)")
+        return
+    print(
+        f"fidelity: overlap {fidelity.overlap:.4f}, exact {fidelity.exact:.4f}, rank-biased overlap {number(fidelity.rbo)} over "
+        f"{fidelity.requests:,} requests"
+    )
+    if fidelity.mismatches:
+        most = sorted(fidelity.mismatches.items(), key=lambda pair: -pair[1])[:_MOST_REASONS]
+        print("  differs: " + ", ".join(f"{plain(reason)} {count:,}" for reason, count in most))
+    for suspect in fidelity.suspects:
+        print(f"  closer {plain(suspect.what)}: overlap {suspect.before:.4f} -> {suspect.overlap:.4f}")
 
 
 def _print_comparisons(result: Result) -> None:

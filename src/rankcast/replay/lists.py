@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
-from rankcast.tables.ragged import place_in_group, repeats
+from rankcast.tables.ragged import repeats, spans
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,21 @@ class Lists:
 
     def lengths(self) -> Ints:
         """Items per request."""
+        return self._lengths
+
+    @cached_property
+    def _lengths(self) -> Ints:
         return np.bincount(self.position, minlength=self.n)
 
     def first(self, most: int) -> Lists:
         """The best `most` items of each list."""
-        return self.keep(self.ranks() <= most)
+        lengths = self.lengths()
+        return self.take(spans(np.cumsum(lengths) - lengths, np.minimum(lengths, most))[1])
 
     def ranks(self) -> Ints:
         """Rank of every row in its list, from 1."""
-        return place_in_group(self.position) + 1
+        lengths = self.lengths()
+        return np.arange(1, len(self.position) + 1, dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
     def keep(self, mask: Bools) -> Lists:
         """The lists without the rows where `mask` is false, in the same order."""

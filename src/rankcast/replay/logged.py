@@ -57,10 +57,25 @@ class Logged:
         at[at == len(keys)] = 0
         return np.where(keys[at] == wanted, self.rank[order[at]], 0)
 
+    def _marks(self, lists: Lists) -> Ints:
+        """The logged rank of each row: what was shown is looked up among the rows, since it is less."""
+        if lists.repeats:
+            return self.ranks_of(lists.position, lists.item)
+        marks = np.zeros(len(lists.item), dtype=np.int64)
+        if len(marks) and len(self.item):
+            keys = lists.pairs(self.items)
+            order = np.argsort(keys, kind="stable")
+            keys = keys[order]
+            wanted = self.position * self.items + self.item
+            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            hit = keys[at] == wanted
+            marks[order[at[hit]]] = self.rank[hit]
+        return marks
+
     def mark(self, lists: Lists) -> Lists:
         """The same lists, knowing at which rank the log shows each item."""
         if lists.logged is None:
-            return replace(lists, logged=self.ranks_of(lists.position, lists.item))
+            return replace(lists, logged=self._marks(lists))
         unknown = np.flatnonzero(lists.logged < 0)
         if not len(unknown):
             return lists

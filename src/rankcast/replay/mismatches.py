@@ -7,6 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rankcast.records import (
+    BELOW_CUT,
+    BEYOND,
+    NO_BATCH,
+    NOT_SCORED,
+    OLDER,
+    OTHER,
+    PINNED,
+    REMOVED_BY,
+    TWICE,
+    UNAVAILABLE,
+)
 from rankcast.replay.candidates import Batches
 from rankcast.replay.lists import Lists
 from rankcast.replay.logged import Logged
@@ -16,26 +28,6 @@ from rankcast.replay.steps.pin import Pin, pins_of
 from rankcast.tables.logs import Bools, Ints, Logs
 from rankcast.tables.ragged import members, offsets
 
-NO_BATCH, OLDER, NOT_SCORED = "shown_no_batch", "shown_in_older_batch", "shown_not_scored"
-REMOVED_BY, BELOW_CUT, TWICE = "removed_by:", "below_cut", "shown_twice"
-PINNED, UNAVAILABLE, BEYOND, OTHER = (
-    "not_shown:pinned",
-    "not_shown:unavailable",
-    "not_shown:beyond_log",
-    "not_shown:other",
-)
-MEANINGS: Mapping[str, str] = {
-    NO_BATCH: "shown, but no batch of scores was there at the request's time yet",
-    OLDER: "shown, and scored in an older batch than the newest at the request's time",
-    NOT_SCORED: "shown, but not among the candidates",
-    REMOVED_BY: "shown, but this step removed it",
-    BELOW_CUT: "shown, but replayed below the cut",
-    TWICE: "shown a second time in the same list",
-    PINNED: "not shown, but the replay pins it there",
-    UNAVAILABLE: "not shown, and not open at the request's time",
-    BEYOND: "not shown: the logged list is shorter",
-    OTHER: "not shown, though the replay has it",
-}
 EXAMPLES = 3
 
 Example = tuple[int, int, int]  # codes of request and item, and the rank
@@ -61,7 +53,7 @@ class Mismatches:
 
 @dataclass(frozen=True)
 class _Found:
-    """Rows of one reason."""
+    """Rows of one reason, in order of request and rank."""
 
     reason: str
     position: Ints
@@ -86,9 +78,10 @@ def explain(
 
 
 def _first(found: _Found, requests: Ints) -> tuple[Example, ...]:
-    request = requests[found.position]
-    order = np.lexsort((found.item, found.rank, request))[:EXAMPLES]
-    return tuple((int(request[at]), int(found.item[at]), int(found.rank[at])) for at in order)
+    request = requests[found.position[:EXAMPLES]]
+    return tuple(
+        (int(of), int(item), int(rank)) for of, item, rank in zip(request, found.item, found.rank, strict=False)
+    )
 
 
 def _not_replayed(

@@ -9,7 +9,7 @@ import numpy as np
 
 from rankcast.replay import candidates as pools
 from rankcast.replay.builtin import Pool, Scorer, Setting
-from rankcast.replay.candidates import Batches, Scored
+from rankcast.replay.candidates import Batches, Held, Scored
 from rankcast.replay.fidelity import Agreement, agreement
 from rankcast.replay.lists import Lists
 from rankcast.replay.logged import Logged
@@ -17,7 +17,6 @@ from rankcast.replay.mismatches import Mismatches, explain
 from rankcast.replay.post_processing import BoundStep, Stage, StepCount, count, cut, run_step
 from rankcast.replay.probes import MissingStep, Probed, probe
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
-from rankcast.tables.ragged import members
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,15 @@ def reproduce(
     base_scored = _score(base, None, requests, service)
     production = _process(base, base_scored, logs, logged)
     longest = np.maximum(production.slates.lengths(), logged.lengths)
+    base_held = Held.of(base_scored.lists, len(logs.ids.items))
     replays = {}
     for variant in variants:
         if variant is base:
-            done, trace = production, _trace(base, production, logged, service, question)
+            done, held, trace = production, base_held, _trace(base, production, logged, service, question)
         else:
-            done, trace = _process(variant, _score(variant, base_scored, requests, service), logs, None), None
-        facts = _facts(variant, done, base_scored, longest, service, question)
+            scored, trace = _score(variant, base_scored, requests, service), None
+            done, held = _process(variant, scored, logs, None), Held.of(scored.lists, len(logs.ids.items))
+        facts = _facts(variant, done, (held, base_held), longest, question)
         replays[variant.name] = Replay(replace(done.slates, logged=None), facts, done.counts, trace)
     return replays
 
@@ -175,10 +176,9 @@ def _trace(base: Variant, done: _Processed, logged: Logged, service: Service, qu
     return Trace(found, why, probed)
 
 
-def _facts(
-    variant: Variant, done: _Processed, base: Scored, longest: Ints, service: Service, question: Question
-) -> Facts:
-    scored, lists, items = done.scored, done.scored.lists, len(service.logs.ids.items)
+def _facts(variant: Variant, done: _Processed, held: tuple[Held, Held], longest: Ints, question: Question) -> Facts:
+    """`held` are the candidates of the variant and of the baseline."""
+    scored, lists = done.scored, done.scored.lists
     shown = done.slates.lengths()
     shorter = shown < variant.served
     return Facts(
@@ -186,25 +186,22 @@ def _facts(
         tied=_tied(lists),
         without=scored.without,
         early=scored.early,
-        overlap=pools.overlaps(lists, base.lists, items),
+        overlap=held[0].overlap(held[1]),
         refused=scored.refused,
-        outside=_outside(lists.distinct(), question.wanted, items),
+        outside=held[0].without(*_wanted(lists.requests, question.wanted)),
         empty=shown == 0,
         shorter=shorter,
         cut_short=shorter & done.lost() & (longest > shown),
     )
 
 
-def _outside(lists: Lists, wanted: tuple[Ints, Ints], items: int) -> Ints:
-    """Of each request's wanted items, how many are no candidates."""
+def _wanted(requests: Ints, wanted: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    """Of wanted (request, item) codes, those of some requests, with positions for the requests."""
     request, item = wanted
-    order = np.argsort(lists.requests, kind="stable")
-    at = np.searchsorted(lists.requests[order], request)
-    mine = (at < lists.n) & (lists.requests[order][np.minimum(at, lists.n - 1)] == request)
-    position = order[at[mine]]
-    found = np.bincount(lists.position[members(lists.pairs(items), position * items + item[mine])], minlength=lists.n)
-    counts: Ints = np.bincount(position, minlength=lists.n) - found
-    return counts
+    order = np.argsort(requests, kind="stable")
+    at = np.minimum(np.searchsorted(requests[order], request), max(len(order) - 1, 0))
+    mine = requests[order][at] == request if len(order) else np.zeros(len(request), dtype=bool)
+    return order[at[mine]], item[mine]
 
 
 def _score(variant: Variant, base: Scored | None, requests: Ints, service: Service) -> Scored:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rankcast import text
 from rankcast.errors import clip
+from rankcast.records import meaning_of
 from rankcast.report import charts
 from rankcast.report.document import Report
 
@@ -65,6 +66,7 @@ def _helpers() -> dict[str, Any]:
         "segment_name": text.segment_name,
         "cell": _cell,
         "prose": _prose,
+        "meaning_of": meaning_of,
     }
 
 

@@ -36,10 +36,8 @@ class ReplayFidelityLow:
         if fidelity.overlap >= max(bar, WARN_BELOW):
             return finding(self, "passed", "error", shown, "")
         severity = "error" if fidelity.overlap < bar else "warning"
-        return finding(
-            self,
-            "fired",
-            severity,
-            shown,
-            "compare the steps, their order, the batches and the time zone with production's",
-        )
+        remedy = "compare the steps, their order, the batches and the time zone with production's"
+        if fidelity.suspects:
+            first = fidelity.suspects[0]
+            remedy += f"; the replay comes closer {first.what} ({first.before:.3f} to {first.overlap:.3f})"
+        return finding(self, "fired", severity, shown, remedy)

@@ -185,6 +185,9 @@ class ScoreRows(_Owned):
             fresh[1:] = (owner[1:] != owner[:-1]) | (rows["computed"][1:] != rows["computed"][:-1])
             owner = np.cumsum(fresh) - 1
         key = owner * size + item
+        sorted_key = np.sort(key, kind="stable")
+        if not (sorted_key[1:] == sorted_key[:-1]).any():
+            return np.zeros(0, dtype=np.int64)
         order = np.argsort(key, kind="stable")
         again: Ints = order[1:][key[order][1:] == key[order][:-1]]
         return again

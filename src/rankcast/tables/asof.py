@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +43,11 @@ class AsOf:
 
     def at_or_before(self, groups: Ints, times: Ints) -> Ints:
         """Position (in the given arrays) of the newest entry with time <= `times`, or -1."""
-        return self._find(groups, np.searchsorted(self.known_times, times, side="right"))
+        return self._find(groups, times, "right")
 
     def before(self, groups: Ints, times: Ints) -> Ints:
         """Position (in the given arrays) of the newest entry with time < `times`, or -1."""
-        return self._find(groups, np.searchsorted(self.known_times, times, side="left"))
+        return self._find(groups, times, "left")
 
     def between(self, groups: Ints, after: Ints, until: Ints) -> tuple[Ints, Ints]:
         """(start, length) of the entries with after < time <= until, as positions in `order`.
@@ -65,12 +66,15 @@ class AsOf:
         codes = np.searchsorted(self.known_groups, groups)
         return np.minimum(codes, max(len(self.known_groups) - 1, 0)) * (len(self.known_times) + 1)
 
-    def _find(self, groups: Ints, time_codes: Ints) -> Ints:
+    def _find(self, groups: Ints, times: Ints, side: Literal["left", "right"]) -> Ints:
+        found = np.full(len(groups), -1, dtype=np.int64)
         if not len(self.keys):
-            return np.full(len(groups), -1, dtype=np.int64)
-        base = self._base(groups)
-        at = np.searchsorted(self.keys, base + time_codes, side="right") - 1
-        found = (at >= 0) & members(groups, self.known_groups)
-        at = np.maximum(at, 0)
-        found &= self.keys[at] > base
-        return np.where(found, self.order[at], -1)
+            return found
+        codes = np.minimum(np.searchsorted(self.known_groups, groups), len(self.known_groups) - 1)
+        known = np.flatnonzero(self.known_groups[codes] == groups)  # often few: only these are looked up
+        base = codes[known] * (len(self.known_times) + 1)
+        until = base + np.searchsorted(self.known_times, times[known], side=side)
+        at = np.searchsorted(self.keys, until, side="right") - 1
+        some = (at >= 0) & (self.keys[at] > base)
+        found[known[some]] = self.order[at[some]]
+        return found

@@ -16,16 +16,21 @@ from rankcast.tables.ragged import offsets
 class ValueSets:
     """For each row of a column, its set of value codes: `code[start[r]:start[r + 1]]`; empty for null and empty lists.
 
-    `keys` are all (row, code) pairs as sorted numbers row * size + code.
+    `keys` are all (row, code) pairs as sorted numbers row * size + code. `single`: where no set has two values, the one of
+    each row, -1 for none; else None.
     """
 
     start: Ints
     code: Ints
     keys: Ints
     size: int
+    single: Ints | None = None
 
     def contain(self, rows: Ints, codes: Ints) -> Bools:
         """Whether the set of `rows[i]` holds `codes[i]`."""
+        if self.single is not None:
+            same: Bools = self.single[rows] == codes
+            return same
         if not len(self.keys):
             return np.zeros(len(rows), dtype=bool)
         wanted = rows * self.size + codes
@@ -73,7 +78,12 @@ def _explode(column: pl.Series) -> pl.DataFrame:
 
 def _sets(row: pl.Series, codes: Ints, rows: int, size: int) -> ValueSets:
     owner = row.to_numpy()
-    return ValueSets(offsets(owner, rows), codes, np.unique(owner * size + codes), size)
+    start = offsets(owner, rows)
+    single = None
+    if len(owner) == 0 or np.diff(start).max(initial=0) <= 1:
+        single = np.full(rows, -1, dtype=np.int64)
+        single[owner] = codes
+    return ValueSets(start, codes, np.unique(owner * size + codes), size, single)
 
 
 def _family(dtype: pl.DataType) -> str:

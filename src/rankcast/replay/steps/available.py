@@ -20,6 +20,7 @@ class Available:
     kind: ClassVar[str] = "available"
     alone: ClassVar[bool] = True
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = None
 
     @classmethod
     def parse(cls, argument: object) -> Available:
@@ -37,7 +38,14 @@ class Available:
 def is_open(item: Ints, time: Ints, logs: Logs) -> Bools:
     """Whether some interval of each item holds the instant beside it."""
     intervals = logs.intervals
+    if not len(intervals.item):
+        return np.zeros(len(item), dtype=bool)
     start = intervals.start[item]
-    row, at = spans(start, intervals.start[item + 1] - start)
-    inside = (intervals.open[at] <= time[row]) & (time[row] < intervals.close[at])
-    return np.bincount(row, inside, len(item)) > 0
+    count = intervals.start[item + 1] - start
+    first = np.minimum(start, len(intervals.item) - 1)
+    inside: Bools = (count > 0) & (intervals.open[first] <= time) & (time < intervals.close[first])
+    again = np.flatnonzero((count > 1) & ~inside)  # most items open once
+    row, at = spans(start[again] + 1, count[again] - 1)
+    now = time[again[row]]
+    inside[again[row[(intervals.open[at] <= now) & (now < intervals.close[at])]]] = True
+    return inside

@@ -27,6 +27,7 @@ class Cap:
     kind: ClassVar[str] = "cap"
     alone: ClassVar[bool] = False
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = {"by": "item.company", "at_most": 1}
 
     @classmethod
     def parse(cls, argument: object) -> Cap:

@@ -28,6 +28,7 @@ class Match:
     kind: ClassVar[str] = "match"
     alone: ClassVar[bool] = True
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = {"request.job_type": "item.job_type"}
 
     @classmethod
     def parse(cls, argument: object) -> Match:
@@ -58,6 +59,10 @@ def _one(logs: Logs, scope: str, name: str, theirs: str) -> Callable[[Lists], Bo
 
     def keep(lists: Lists) -> Bools:
         asking = lists.row_requests() if scope == "request" else lists.row_users(logs)
+        if wanted.single is not None and offered.single is not None:
+            code = wanted.single[asking]
+            alike: Bools = (code < 0) | (offered.single[lists.item] == code)
+            return alike
         start = wanted.start[asking]
         sizes = wanted.start[asking + 1] - start
         row, at = spans(start, sizes)

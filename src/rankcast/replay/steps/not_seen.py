@@ -28,6 +28,7 @@ class NotSeen:
     kind: ClassVar[str] = "not_seen"
     alone: ClassVar[bool] = True
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = {"events": ["apply"], "within": "365d"}
 
     @classmethod
     def parse(cls, argument: object) -> NotSeen:
@@ -55,13 +56,19 @@ class NotSeen:
         size = len(logs.ids.items)
         times = events.time[counted]
         index = AsOf.build(events.user[counted] * size + events.item[counted], times)
+        active = np.zeros(len(logs.ids.users), dtype=bool)
+        active[events.user[counted]] = True
 
         def keep(lists: Lists) -> Bools:
-            now = lists.row_times(logs)
-            last = index.before(lists.row_users(logs) * size + lists.item, now)
+            kept = np.ones(len(lists.item), dtype=bool)
+            user = lists.row_users(logs)
+            rows = np.flatnonzero(active[user])
+            now = lists.row_times(logs)[rows]
+            last = index.before(user[rows] * size + lists.item[rows], now)
             seen = last >= 0
             if self.within is not None and len(times):
                 seen &= times[np.maximum(last, 0)] >= now - self.within.micros
-            return ~seen
+            kept[rows] = ~seen
+            return kept
 
         return keep

@@ -26,6 +26,7 @@ class Page:
     kind: ClassVar[str] = "page"
     alone: ClassVar[bool] = False
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = {"size": 2, "number": "request.page"}
 
     @classmethod
     def parse(cls, argument: object) -> Page:

@@ -28,6 +28,7 @@ class Pin:
     kind: ClassVar[str] = "pin"
     alone: ClassVar[bool] = False
     has_table: ClassVar[bool] = True
+    example: ClassVar[object] = {"path": "pins.parquet"}
 
     @classmethod
     def parse(cls, argument: object) -> Pin:

@@ -28,6 +28,7 @@ class Python:
     kind: ClassVar[str] = "python"
     alone: ClassVar[bool] = False
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = "rankcast.replay.drawing:first_and_last"
 
     @classmethod
     def parse(cls, argument: object) -> Python:

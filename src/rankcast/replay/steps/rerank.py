@@ -27,6 +27,7 @@ class Rerank:
     kind: ClassVar[str] = "rerank"
     alone: ClassVar[bool] = False
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = {"sql": "score * CASE WHEN item.premium THEN 2 ELSE 1 END"}
 
     @classmethod
     def parse(cls, argument: object) -> Rerank:

@@ -23,6 +23,7 @@ class Where:
     kind: ClassVar[str] = "where"
     alone: ClassVar[bool] = True
     has_table: ClassVar[bool] = False
+    example: ClassVar[object] = "NOT item.is_test"
 
     @classmethod
     def parse(cls, argument: object) -> Where:
