@@ -323,8 +323,8 @@ def main() -> None:
         apart = max(abs(ours["metrics"][key] - value) for key, value in theirs["metrics"].items())
         print(
             f"\nThe same in pandas, {given.pandas} million rows: {theirs['elapsed']:.1f} s and {theirs['memory']:.0f} MB, "
-            f"against {ours['elapsed']:.1f} s and {ours['memory']:.0f} MB: {theirs['elapsed'] / ours['elapsed']:.1f} times as long; "
-            f"figures differ by {apart:.1e} at most"
+            f"against {ours['elapsed']:.1f} s and {ours['memory']:.0f} MB: "
+            f"{theirs['elapsed'] / ours['elapsed']:.1f} times as long; figures differ by {apart:.1e} at most"
         )
 
 

@@ -17,6 +17,7 @@ from rankcast.records import (
     Suspect,
 )
 from rankcast.replay.mismatches import Mismatches
+from rankcast.replay.probes import CLOCK
 from rankcast.replay.reproduce import Trace
 from rankcast.shard import Outcome, Work
 from rankcast.stats.clustered import clustered_mean
@@ -146,11 +147,12 @@ def _suspects(
         order = np.argsort(np.concatenate([one.requests for one in probed]), kind="stable")
         before = float(np.concatenate([one.before for one in probed])[order].mean())
         after = np.concatenate([one.after for one in probed])[order].mean(axis=0)
-        found += [
-            Suspect(what=f"with {name}", overlap=float(value), before=before, requests=len(order))
-            for name, value in zip(probed[0].names, after, strict=True)
-            if value > before + CLEARLY
-        ]
+        best: dict[str, Suspect] = {}  # of all hours, only the one that fits best
+        for name, value in zip(probed[0].names, after, strict=True):
+            kind = CLOCK if name.startswith(CLOCK) else name
+            if value > before + CLEARLY and (kind not in best or value > best[kind].overlap):
+                best[kind] = Suspect(what=f"with {name}", overlap=float(value), before=before, requests=len(order))
+        found += best.values()
     return tuple(sorted(found, key=lambda one: (-(one.overlap - one.before), one.what))[:MOST_SUSPECTS])
 
 

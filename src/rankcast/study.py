@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,20 +19,22 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel
 
-from rankcast import assembly, faithful, merge, saved
+from rankcast import assembly, faithful, merge, provenance, saved
 from rankcast.comparison.table import Terms, ValuesTable
 from rankcast.comparison.verdicts import compare, decide
-from rankcast.config.load import read_plan, read_texts
-from rankcast.config.plan import FileText, Plan
+from rankcast.config.load import read_plan
+from rankcast.config.plan import Plan
 from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.engines import local, shards
 from rankcast.errors import DataError, Problem, RankcastError, RunError
 from rankcast.evaluate import labels as labelling
 from rankcast.evaluate.labels import Labels, Outcomes
-from rankcast.evaluate.targets import Population, replayed, select, weights
+from rankcast.evaluate.targets import Population, select, weights
+from rankcast.intake import ANSWERS, WORK, Allowance, Intake
 from rankcast.progress import Progress
-from rankcast.records import Count, Finding, Fingerprint, Result, Results
+from rankcast.records import Finding, Fingerprint, Result, Results
+from rankcast.repeat import repeated_plan, what_changed
 from rankcast.replay.candidates import AVAILABLE
 from rankcast.replay.probes import sample_of
 from rankcast.report.document import Report, sample_slates
@@ -40,21 +42,17 @@ from rankcast.report.write import write_reports
 from rankcast.rules.rule import Evidence, check_all
 from rankcast.runs import folder as runs
 from rankcast.runs.folder import Run
-from rankcast.runs.identity import code_hashes, run_id
+from rankcast.runs.identity import run_id
 from rankcast.runs.manifest import Repeat, manifest, peak_memory_mb
 from rankcast.shard import Outcome, Shard, Work, evaluate_shard
-from rankcast.sources.answers import as_scores, ask, questions
 from rankcast.sources.headers import check_headers
-from rankcast.sources.load import POOLED, SCORED, Inputs, Loaded, Means, fingerprints, load
-from rankcast.tables import columns as c
+from rankcast.sources.load import Loaded, fingerprints
 from rankcast.tables.logs import Logs
 
 Answer = TypeVar("Answer")
 SHARD_ROWS = 4_000_000  # candidate rows of one shard, about
 OUT = Path("runs")
 MEMORY = 2_000_000_000  # bytes that a run may use, about
-WORK = ".work"
-ANSWERS = "answers"
 
 
 def plan(path: str | Path, need_variables: bool = True, execute: bool = False) -> Plan:
@@ -98,7 +96,7 @@ def run(
     if Path(out).exists() and not Path(out).is_dir():
         raise RunError(f"{out} is a file; expected a folder to keep runs in")
     progress = progress or Progress()
-    means = _Means(memory, processes, progress)
+    allowed = Allowance(memory, processes, progress)
     if repeat is not None:
         earlier = Run(Path(repeat))
         planned = repeated_plan(earlier)
@@ -106,48 +104,12 @@ def run(
             changed = what_changed(planned, earlier)
             if changed:
                 raise RunError(Problem(one) for one in changed)
-            return _run(planned, Path(out), means, earlier)
+            return _run(planned, Path(out), allowed, earlier)
     if path is None:
         raise RunError("expected a study, or a run to repeat")
     planned = plan(path, execute=True)
     with _masked(planned):
-        return _run(planned, Path(out), means, None)
-
-
-def repeated_plan(run: Run) -> Plan:
-    """The plan of a run, from its manifest alone: both files as they were."""
-    try:
-        return read_texts(
-            {name: FileText(one["path"], one["text"]) for name, one in run.manifest["files"].items()},
-            run.folder,
-            assembly.vocabulary(execute=True),
-            os.environ,
-        )
-    except KeyError as error:
-        raise RunError(
-            f"{run.folder / 'manifest.json'} does not hold the two files ({error}); an older version wrote it"
-        ) from error
-
-
-def what_changed(planned: Plan, run: Run) -> list[str]:
-    """Every input of a run that is not what it was: a line each."""
-    prints, _ = fingerprints(assembly.inputs_of(planned))
-    now = {(one.path, one.hash) for one in prints}
-    then = {(one["path"], one["hash"]) for one in run.manifest["data"]}
-    before, after = {path for path, _ in then - now}, {path for path, _ in now - then}
-    lines = [f"{path}: its content has changed since run {run.id}" for path in sorted(before & after)]
-    lines += [
-        f"{path}: is not there any more, or is not matched; run {run.id} read it" for path in sorted(before - after)
-    ]
-    lines += [f"{path}: was not there when run {run.id} was made" for path in sorted(after - before)]
-    code = code_hashes(assembly.private_code(planned) | assembly.metric_code(planned))
-    known = run.manifest["private_code"]
-    lines += [
-        f"module {name}: its text has changed since run {run.id}"
-        for name in sorted(set(code) | set(known))
-        if code.get(name) != known.get(name)
-    ]
-    return lines
+        return _run(planned, Path(out), allowed, None)
 
 
 @contextmanager
@@ -159,16 +121,15 @@ def _masked(planned: Plan) -> Iterator[None]:
         raise type(error)(planned.environment.mask_problem(problem) for problem in error.problems) from error
 
 
-def _run(planned: Plan, out: Path, means: _Means, repeat: Run | None) -> Run:
-    progress = means.progress
+def _run(planned: Plan, out: Path, allowed: Allowance, repeated: Run | None) -> Run:
+    progress = allowed.progress
     clock = _Clock(progress)
-    inputs = assembly.inputs_of(planned)
-    prints, contents = clock.time("fingerprint", lambda: fingerprints(inputs))
-    lists_code = assembly.private_code(planned)
-    code = lists_code | assembly.metric_code(planned)
-    private = assembly.private_text(planned)
+    prints, contents = clock.time("fingerprint", lambda: fingerprints(assembly.inputs_of(planned)))
+    lists_code = provenance.private_code(planned)
+    code = lists_code | provenance.metric_code(planned)
+    private = provenance.private_text(planned)
     identity = run_id(planned.document(), private, code, contents)
-    replay = run_id(assembly.replayed_plan(planned), private, lists_code, contents)
+    replay = run_id(provenance.replayed_plan(planned), private, lists_code, contents)
     place = runs.place(out, planned.study.study, identity)
     if place.exists():
         return _found(place, progress)
@@ -177,8 +138,8 @@ def _run(planned: Plan, out: Path, means: _Means, repeat: Run | None) -> Run:
         if folder is None:
             return _found(place, progress)
         earlier = runs.replayed_before(out, planned.study.study, replay)
-        made = _Made(prints, identity, replay, code, earlier, repeat)
-        _Experiment(planned, inputs, means, clock, folder, made).perform()
+        made = _Made(prints, identity, replay, code, earlier, repeated)
+        _Experiment(planned, allowed, clock, folder, made).perform()
     return Run(place)
 
 
@@ -195,15 +156,6 @@ def _worth_keeping(folder: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Means:
-    """What a run may use."""
-
-    memory: int
-    processes: int
-    progress: Progress
-
-
-@dataclass(frozen=True)
 class _Made:
     """What a run is made of: its files, its ids, private code, an earlier run with the same lists, one that is repeated."""
 
@@ -212,7 +164,7 @@ class _Made:
     replay: str
     code: Mapping[str, str]
     earlier: Path | None
-    repeat: Run | None
+    repeated: Run | None
 
 
 @dataclass(frozen=True)
@@ -220,15 +172,17 @@ class _Experiment:
     """REPRODUCE, EVALUATE, COMPARE, REPORT; everything is written into `folder`."""
 
     plan: Plan
-    inputs: Inputs
-    means: _Means
+    allowed: Allowance
     clock: _Clock
     folder: Path
     made: _Made
 
     def perform(self) -> None:
-        self._tidy()
-        loaded = self.clock.time("load", self._load)
+        intake = Intake(
+            self.plan, self.folder, self.allowed, SHARD_ROWS, earlier=self.made.earlier, repeated=self.made.repeated
+        )
+        intake.tidy()
+        loaded = self.clock.time("load", intake.load)
         logs = loaded.logs
         problems = assembly.column_problems(self.plan, assembly.columns_of(logs))
         if problems:
@@ -249,7 +203,7 @@ class _Experiment:
         first = int(logs.requests.time[population.replayed].min())
         findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants))
         results = Results(
-            counts=(*loaded.counts, *self._wide_counts(), *merge.label_counts(outcomes), *folded),
+            counts=(*loaded.counts, *merge.label_counts(outcomes), *folded),
             targets=population.ledger,
             variants=variants,
             steps=merge.step_rows(done),
@@ -264,64 +218,6 @@ class _Experiment:
         self.clock.time("report", lambda: self._write(result, table, outcomes, population, loaded))
         runs.write_json(self.folder / "manifest.json", self._manifest(loaded, len(done)))
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
-
-    def _tidy(self) -> None:
-        """Of what an interrupted run left, only whole shards and recorded answers are of use."""
-        whole = set(saved.names(self.folder))
-        for path in list(self.folder.iterdir()):
-            if path.is_dir() and path.name not in {saved.SLATES, saved.REPLAYS, ANSWERS}:
-                shutil.rmtree(path)
-            elif path.is_file() and path.suffix in {".json", ".html", ".md"}:
-                path.unlink()
-        for name in (saved.SLATES, saved.REPLAYS):
-            (self.folder / name).mkdir(exist_ok=True)
-            for path in list((self.folder / name).iterdir()):
-                if path.name.startswith(".") or path.stem not in whole:
-                    path.unlink()
-
-    def _load(self) -> Loaded:
-        note = partial(self.clock.progress.note, "load")
-        work = self.folder / WORK
-        work.mkdir()
-        means = Means(work, self.means.memory, SHARD_ROWS, self.means.processes)
-        if self.made.earlier is not None:
-            note(f"the lists are those of {self.made.earlier}: nothing is replayed")
-            return load(self.inputs, replace(means, items=self._shown()), note, with_wide=False)
-        finished = saved.names(self.folder)
-        if finished:
-            ids = pl.concat([saved.requests_of(self.folder, name) for name in finished])
-            note(f"taking up an interrupted run: {len(ids):,} requests in {len(finished):,} shards are done")
-            means = replace(means, done=ids)
-        if all(variant.spec.http is None for variant in self.plan.variants):
-            return load(self.inputs, means, note)
-        inputs, counts = self._ask(load(self.inputs, means, note, with_wide=False).logs)
-        loaded = load(inputs, means, note)
-        return replace(loaded, counts=(*loaded.counts, *counts))
-
-    def _ask(self, logs: Logs) -> tuple[Inputs, list[Count]]:
-        """Ask APIs for their lists, unless their answers are recorded already."""
-        requests = replayed(assembly.target_rule(self.plan, logs, None), logs)
-        answers, counts = {}, []
-        for api, asked in assembly.apis_of(self.plan, logs, requests):
-            recorded = None if self.made.repeat is None else self.made.repeat.folder / ANSWERS / f"{api.name}.ndjson"
-            path = ask(api, questions(asked), self.folder / ANSWERS, recorded, self.clock.progress)
-            answers[api.name] = self.folder / WORK / f"answers-{api.name}.parquet"
-            failed = as_scores(api, path, answers[api.name], logs.ids.requests.dtype)
-            what = "requests that the API did not answer"
-            counts.append(Count(table=SCORED + api.name, what=what, count=failed, of=len(asked)))
-        return assembly.inputs_of(self.plan, answers), counts
-
-    def _shown(self) -> pl.Series:
-        """The ids of all items in the lists of the earlier run."""
-        lists = pl.scan_parquet(runs.tables(self.made.earlier or self.folder, saved.SLATES), glob=False)
-        return lists.select(pl.col(c.ITEM_ID).unique()).collect(engine="streaming").to_series()
-
-    def _wide_counts(self) -> tuple[Count, ...]:
-        """What was counted in wide tables, when they were read."""
-        if self.made.earlier is None:
-            return ()
-        before = Run(self.made.earlier).results.counts
-        return tuple(count for count in before if count.table.startswith((SCORED, POOLED)))
 
     def _label(self, logs: Logs) -> tuple[Outcomes, Labels, Population]:
         outcomes = labelling.attribute(logs, assembly.labelling_of(self.plan))
@@ -359,7 +255,7 @@ class _Experiment:
 
     def _replay(self, work: Work, loaded: Loaded, population: Population) -> list[Outcome]:
         tasks = self._shards(work, loaded, population)
-        outcomes = local.run(partial(evaluate_shard, work), tasks, self.means.processes)
+        outcomes = local.run(partial(evaluate_shard, work), tasks, self.allowed.processes)
         return list(self.clock.progress.track("replay", outcomes, len(tasks)))
 
     def _shards(self, work: Work, loaded: Loaded, population: Population) -> list[Shard]:
@@ -401,7 +297,7 @@ class _Experiment:
 
     def _manifest(self, loaded: Loaded, parts: int) -> dict[str, Any]:
         plan, clock, made = self.plan, self.clock, self.made
-        work: dict[str, Any] = {"shards": parts, "memory": self.means.memory, "processes": self.means.processes}
+        work: dict[str, Any] = {"shards": parts, "memory": self.allowed.memory, "processes": self.allowed.processes}
         if made.earlier is not None:
             work["lists_of"] = made.earlier.name
         files = {

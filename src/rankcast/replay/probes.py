@@ -26,6 +26,7 @@ from rankcast.tables.valuesets import group_codes
 
 SAMPLE = 1_000  # requests that are looked at, of all that are replayed
 HOURS = tuple(hour for hour in range(-14, 15) if hour)
+CLOCK = "requests "  # how the names of changed clocks begin
 _HOUR = 3_600_000_000
 _MOST_CAPPED = 5
 _MOST_KINDS = 8
@@ -82,7 +83,7 @@ def probe(
     if isinstance(source, Batches):
         for hour in HOURS:
             moved = source.candidates(requests, logs, shift=hour * _HOUR).lists
-            held(_through(bound, moved), f"requests {abs(hour)} h {'later' if hour > 0 else 'earlier'}")
+            held(_through(bound, moved), f"{CLOCK}{abs(hour)} h {'later' if hour > 0 else 'earlier'}")
         if len(source.scores.owner) > len(source.owners):
             held(_through(bound, source.candidates(requests, logs, lag=1).lists), "scores one batch older")
     rest = _only(processed, at, requests)
