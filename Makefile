@@ -15,7 +15,7 @@ help:
 demo: $(VENV)/run.stamp
 	$(BIN)/rankcast demo demo
 
-test: $(VENV)/dev.stamp $(VENV)/rectools.stamp lint docs
+test: $(VENV)/dev.stamp $(VENV)/rectools.stamp $(VENV)/mlflow.stamp lint docs
 	$(BIN)/python -m pytest -n auto
 
 fast: $(VENV)/dev.stamp
@@ -37,6 +37,7 @@ schema: $(VENV)/run.stamp
 lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.lock
+	uv pip compile requirements/mlflow.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/mlflow.lock
 	uv pip compile requirements/rectools.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/rectools.lock
 
 clean:
@@ -60,4 +61,10 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
 $(VENV)/rectools.stamp: $(VENV)/python.stamp requirements/rectools.lock
 	$(PYTHON) -m venv $(VENV)/rectools
 	$(VENV)/rectools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/rectools.lock
+	@touch $@
+
+# The server of a model registry is far larger than its client: it runs from an environment of its own.
+$(VENV)/mlflow.stamp: $(VENV)/python.stamp requirements/mlflow.lock
+	$(PYTHON) -m venv $(VENV)/mlflow
+	$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mlflow.lock
 	@touch $@

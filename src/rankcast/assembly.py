@@ -124,7 +124,7 @@ def apis_of(plan: Plan, logs: Logs, requests: Ints) -> list[tuple[Api, pl.DataFr
     return [
         (
             _api(plan, variant.name, variant.spec.http, logs),
-            _asked(plan, variant.name, variant.spec.http, logs, requests),
+            _asked(variant.spec.http, logs, requests),
         )
         for variant in plan.variants
         if variant.spec.http is not None
@@ -146,34 +146,30 @@ def _api(plan: Plan, name: str, spec: HttpVariant, logs: Logs) -> Api:
         failures=spec.failures,
         integers=logs.ids.items.dtype == pl.Int64 if len(logs.ids.items) else None,
         place=_place(plan, plan.study_file, "variants", name, "http"),
+        mask=plan.environment.mask,
     )
 
 
-def _asked(plan: Plan, name: str, spec: HttpVariant, logs: Logs, requests: Ints) -> pl.DataFrame:
+def _asked(spec: HttpVariant, logs: Logs, requests: Ints) -> pl.DataFrame:
     if spec.query is None:
         frame = logs.requests.frame
         query: Mapping[str, Any] = {column: f"request.{column}" for column in frame.columns}
     else:
         query = spec.query
     columns = {"request_id": logs.ids.requests.gather(requests)}
-    problems = []
     for parameter, value in query.items():
-        scope, dot, column = value.partition(".") if isinstance(value, str) else ("", "", "")
-        if not dot or scope not in ("request", "user"):
+        scope, column = _read_by(value)
+        if scope:
+            columns[f"?{parameter}"] = _request_column(logs, scope, column, requests)
+        else:
             columns[f"?{parameter}"] = pl.repeat(value, len(requests), eager=True)
-            continue
-        known = logs.requests.frame if scope == "request" else logs.users.frame
-        if column not in known.columns:
-            hint = nearest(column, known.columns)
-            place = _place(plan, plan.study_file, "variants", name, "http", "query", parameter)
-            problems.append(
-                Problem(f"no column `{column}` in the table of {scope}s{hint}", place.file, place.line, place.key)
-            )
-            continue
-        columns[f"?{parameter}"] = _request_column(logs, scope, column, requests)
-    if problems:
-        raise DataError(problems)
     return pl.DataFrame(columns)
+
+
+def _read_by(value: object) -> tuple[str, str]:
+    """The scope and column that a parameter reads; two empty texts for a value as it is."""
+    scope, dot, column = value.partition(".") if isinstance(value, str) else ("", "", "")
+    return (scope, column) if dot and scope in ("request", "user") else ("", "")
 
 
 Columns = Mapping[str, Collection[str]]
@@ -199,6 +195,13 @@ def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
     needs = {need for planned in plan.metrics for need in planned.metric.needs()}
     wanted += [(study, ("metrics",), need) for need in sorted(needs)]
     wanted += [(study, ("segments", at), need) for at, need in enumerate(plan.study.segments)]
+    wanted += [
+        (study, ("variants", variant.name, "http", "query", parameter), str(value))
+        for variant in plan.variants
+        if variant.spec.http is not None
+        for parameter, value in (variant.spec.http.query or {}).items()
+        if _read_by(value)[0]
+    ]
     problems = []
     for file, location, need in dict.fromkeys(wanted):
         scope, dot, name = need.partition(".")
@@ -226,7 +229,7 @@ def _model(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Model:
         here = _place(plan, file, *place, at)
         with here.blamed():
             if "score" in one.step.needs() and planned.name in loaded.scores and loaded.scores[planned.name].ranked:
-                raise DataError(f"reads `score`, but variants.{planned.name}.scores has only `rank`")
+                raise DataError(f"reads `score`, but variants.{planned.name} has only an order, no scores")
         table = None if one.table is None else dotted((*place, at, one.kind))
         steps.append(NamedStep(one.name, one.step, here, table))
     candidates = planned.candidates

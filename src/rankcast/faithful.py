@@ -17,14 +17,16 @@ from rankcast.records import (
     Suspect,
 )
 from rankcast.replay.mismatches import Mismatches
-from rankcast.replay.probes import CLOCK
+from rankcast.replay.probes import CLOCKS
 from rankcast.replay.reproduce import Trace
 from rankcast.shard import Outcome, Work
 from rankcast.stats.clustered import clustered_mean
 from rankcast.tables.logs import Bools, Floats, Ids
 
 CLEARLY = 0.02  # a probe that brings so much more overlap is told
-BETTER_WITHOUT = 0.001  # so is a step whose removal does
+REGULARLY = 4.0  # or more than so many standard errors
+BETTER_WITHOUT = 0.001  # a step whose removal brings so much is told
+EXPLAINS = 0.1  # a wrong clock explains at least so much of what differs
 MOST_SUSPECTS = 5
 
 
@@ -145,15 +147,30 @@ def _suspects(
     probed = [trace.probed for trace in traces if trace is not None and trace.probed is not None]
     if probed:
         order = np.argsort(np.concatenate([one.requests for one in probed]), kind="stable")
-        before = float(np.concatenate([one.before for one in probed])[order].mean())
-        after = np.concatenate([one.after for one in probed])[order].mean(axis=0)
-        best: dict[str, Suspect] = {}  # of all hours, only the one that fits best
-        for name, value in zip(probed[0].names, after, strict=True):
-            kind = CLOCK if name.startswith(CLOCK) else name
-            if value > before + CLEARLY and (kind not in best or value > best[kind].overlap):
-                best[kind] = Suspect(what=f"with {name}", overlap=float(value), before=before, requests=len(order))
-        found += best.values()
+        before = np.concatenate([one.before for one in probed])[order]
+        after = np.concatenate([one.after for one in probed])[order]
+        closest: Suspect | None = None  # of all clocks, only the one that fits best
+        for name, values in zip(probed[0].names, after.T, strict=True):
+            if not _clearly(values - before):
+                continue
+            one = Suspect(
+                what=f"with {name}", overlap=float(values.mean()), before=float(before.mean()), requests=len(order)
+            )
+            if not name.endswith(CLOCKS):
+                found.append(one)
+            elif one.overlap - one.before > EXPLAINS * (1 - one.before):
+                closest = one if closest is None or one.overlap > closest.overlap else closest
+        found += [closest] if closest else []
     return tuple(sorted(found, key=lambda one: (-(one.overlap - one.before), one.what))[:MOST_SUSPECTS])
+
+
+def _clearly(gain: Floats) -> bool:
+    """Whether a probe brings more overlap: much, or too regularly for chance."""
+    mean = float(gain.mean())
+    if mean > CLEARLY:
+        return True
+    error = float(gain.std(ddof=1)) / len(gain) ** 0.5 if len(gain) > 1 else np.inf
+    return mean > BETTER_WITHOUT and mean > REGULARLY * error
 
 
 def _against_log(work: Work, done: Sequence[Outcome], table: ValuesTable, confidence: float) -> tuple[AgainstLog, ...]:

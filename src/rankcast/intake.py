@@ -11,12 +11,13 @@ import polars as pl
 
 from rankcast import assembly, saved
 from rankcast.config.plan import Plan
+from rankcast.errors import DataError
 from rankcast.evaluate.targets import replayed
 from rankcast.progress import Progress
 from rankcast.records import Count
 from rankcast.runs import folder as runs
 from rankcast.runs.folder import Run
-from rankcast.sources.answers import as_scores, ask, questions
+from rankcast.sources.answers import as_scores, ask, file_name, questions
 from rankcast.sources.load import POOLED, SCORED, Inputs, Loaded, Means, load
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Logs
@@ -70,6 +71,8 @@ class Intake:
             note(f"the lists are those of {self.earlier}: nothing is replayed")
             loaded = load(inputs, replace(means, items=_shown(self.earlier)), note, with_wide=False)
             before = Run(self.earlier).results.counts
+            if (self.earlier / ANSWERS).is_dir():  # whoever repeats this run needs them
+                shutil.copytree(self.earlier / ANSWERS, self.folder / ANSWERS, dirs_exist_ok=True)
             kept = tuple(count for count in before if count.table.startswith((SCORED, POOLED)))
             return replace(loaded, counts=(*loaded.counts, *kept))
         finished = saved.names(self.folder)
@@ -85,12 +88,15 @@ class Intake:
 
     def _ask(self, logs: Logs) -> tuple[Inputs, list[Count]]:
         """Ask APIs for their lists, unless their answers are recorded already."""
+        problems = assembly.column_problems(self.plan, assembly.columns_of(logs))
+        if problems:
+            raise DataError(problems)
         requests = replayed(assembly.target_rule(self.plan, logs, None), logs)
         answers, counts = {}, []
-        for api, asked in assembly.apis_of(self.plan, logs, requests):
-            recorded = None if self.repeated is None else self.repeated.folder / ANSWERS / f"{api.name}.ndjson"
+        for number, (api, asked) in enumerate(assembly.apis_of(self.plan, logs, requests)):
+            recorded = None if self.repeated is None else self.repeated.folder / ANSWERS / file_name(api.name)
             path = ask(api, questions(asked), self.folder / ANSWERS, recorded, self.allowed.progress)
-            answers[api.name] = self.folder / WORK / f"answers-{api.name}.parquet"
+            answers[api.name] = self.folder / WORK / f"answers-{number}.parquet"
             failed = as_scores(api, path, answers[api.name], logs.ids.requests.dtype)
             what = "requests that the API did not answer"
             counts.append(Count(table=SCORED + api.name, what=what, count=failed, of=len(asked)))

@@ -100,6 +100,21 @@ def invalid(measured: Fidelity | None, at_least: float) -> str | None:
     )
 
 
+def longer_logged(work: Work, population: Population) -> list[Count]:
+    """Logged lists that are longer than what the study says is served: is `served` too short?"""
+    lengths = np.diff(work.logs.impressions.start)[population.replayed]
+    if not lengths.any():
+        return []
+    return [
+        Count(
+            table="impressions",
+            what=f"replayed requests whose logged list is longer than `served` ({work.baseline_served})",
+            count=int((lengths > work.baseline_served).sum()),
+            of=int((lengths > 0).sum()),
+        )
+    ]
+
+
 def label_counts(outcomes: Outcomes) -> list[Count]:
     """What became of the graded events."""
     reasons = outcomes.reasons()

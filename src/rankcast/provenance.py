@@ -41,11 +41,23 @@ def metric_code(plan: Plan) -> dict[str, str]:
     return {module: text for word in words for module, text in code_of(word).items()}
 
 
+_MANNERS = ("concurrency", "timeout", "retries", "rate", "failures")  # how an API is asked, not what
+
+
+def identifying_plan(plan: Plan) -> dict[str, Any]:
+    """The plan without what shapes no result."""
+    document = plan.document()
+    for variant in document["study"]["variants"].values():
+        if "http" in variant:
+            variant["http"] = {key: value for key, value in variant["http"].items() if key not in _MANNERS}
+    return document
+
+
 def replayed_plan(plan: Plan) -> dict[str, Any]:
     """What of the plan shapes the lists, and what is known of them: with the same the same lists come out, whatever the
     metrics.
     """
-    document = plan.document()
+    document = identifying_plan(plan)
     service = {**document["service"], "targets": {**document["service"]["targets"], "average": None}}
     kept = ("study", "treatment", "period", "baseline", "variants", "seed")
     return {"service": service, "study": {name: document["study"][name] for name in kept}}

@@ -128,7 +128,7 @@ def _run(planned: Plan, out: Path, allowed: Allowance, repeated: Run | None) -> 
     lists_code = provenance.private_code(planned)
     code = lists_code | provenance.metric_code(planned)
     private = provenance.private_text(planned)
-    identity = run_id(planned.document(), private, code, contents)
+    identity = run_id(provenance.identifying_plan(planned), private, code, contents)
     replay = run_id(provenance.replayed_plan(planned), private, lists_code, contents)
     place = runs.place(out, planned.study.study, identity)
     if place.exists():
@@ -203,7 +203,7 @@ class _Experiment:
         first = int(logs.requests.time[population.replayed].min())
         findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants))
         results = Results(
-            counts=(*loaded.counts, *merge.label_counts(outcomes), *folded),
+            counts=(*loaded.counts, *merge.longer_logged(work, population), *merge.label_counts(outcomes), *folded),
             targets=population.ledger,
             variants=variants,
             steps=merge.step_rows(done),

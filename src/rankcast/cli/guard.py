@@ -32,7 +32,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             _tell_problems(error, _as_json(kwargs))
             raise typer.Exit(INPUT) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted; nothing half-written is left", err=True)
+            typer.echo(
+                "interrupted; nothing half-written is left, and an interrupted run is taken up where it was", err=True
+            )
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:  # whoever read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

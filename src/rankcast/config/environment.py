@@ -42,7 +42,9 @@ class Environment:
 
         Values of fewer than 4 characters are no secrets, and would be found in every other word.
         """
-        filled = [(value, name) for name, value in self.values.items() if len(value) >= LEAST_HIDDEN]
+        values = [(value, name) for name, value in self.values.items()]
+        values += [(value.strip(), name) for value, name in values if value != value.strip()]
+        filled = [(value, name) for value, name in values if len(value) >= LEAST_HIDDEN]
         return {value: f"${{{name}}}" for value, name in sorted(filled, key=lambda pair: -len(pair[0]))}
 
     def mask(self, text: str) -> str:

@@ -27,7 +27,7 @@ from rankcast.config.references import reference_problems
 from rankcast.config.service import Service, Step, Table
 from rankcast.config.study import Study
 from rankcast.config.yaml import Document, Location, load, text_of
-from rankcast.errors import ConfigError, Problem, RankcastError, nearest
+from rankcast.errors import ConfigError, Problem, RankcastError, nearest, show
 
 Model = TypeVar("Model", bound=BaseModel)
 _VARIABLES_IN = {"path", "sql", "where", "files", "service", "url", "headers", "reads"}
@@ -234,6 +234,10 @@ class _Loader:
                 )
             elif spec.within is not None:
                 self.problems.append(document.problem("`within` belongs to a builtin variant", (*place, "within")))
+            url = "" if spec.http is None else environment.expand(spec.http.url)
+            if spec.http is not None and not url.startswith(("http://", "https://", "${")):
+                problem = f"expected an address such as http://localhost:8080/recommend, found {show(url)}"
+                self.problems.append(document.problem(problem, (*place, "http", "url")))
             for key in ("steps", "candidates", "served"):
                 if getattr(spec, key) is not None and key not in study.treatment:
                     self.problems.append(

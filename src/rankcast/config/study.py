@@ -68,7 +68,13 @@ def _url(value: object) -> object:
     return value
 
 
-Parameter = str | int | float | bool
+def _parameter(value: object) -> object:
+    if isinstance(value, str) and value.partition(".")[0] in ("item", "items", "requests", "users"):
+        raise wrong(f"expected request.<column>, user.<column> or a value as it is, found {show(value)}")
+    return value
+
+
+Parameter = Annotated[str | int | float | bool, BeforeValidator(_parameter)]
 
 
 class HttpVariant(Strict):

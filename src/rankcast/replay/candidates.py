@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankcast.replay.builtin import Pool, Scorer, Setting
-from rankcast.replay.lists import Lists
+from rankcast.replay.lists import RIGHT, Clocks, Lists
 from rankcast.tables.asof import AsOf
 from rankcast.tables.logs import Bools, Floats, Ints, Logs, Scores
 from rankcast.tables.ragged import members, offsets, spans
@@ -42,20 +42,21 @@ class Batches:
         """Build the index once for all shards."""
         return cls(scores, AsOf.build(scores.owner, scores.computed), np.unique(scores.owner))
 
-    def candidates(self, requests: Ints, logs: Logs, shift: int = 0, lag: int = 0) -> Scored:
-        """Everything that the batch holds, in its order; what if requests came `shift` microseconds later, or production used
-        batches that are `lag` older?
+    def candidates(self, requests: Ints, logs: Logs, clocks: Clocks = RIGHT, lag: int = 0) -> Scored:
+        """Everything that the batch holds, in its order; what if clocks were wrong, or production used batches that are `lag`
+        older?
         """
         owner = logs.requests.user[requests] if self.scores.by_user else requests
-        batch = self.index.at_or_before(owner, logs.requests.time[requests] + shift)
+        batch = self.index.at_or_before(owner, logs.requests.time[requests] + clocks.scores)
         if lag:
-            older = batch - lag
-            batch = np.where((older >= 0) & (self.scores.owner[np.maximum(older, 0)] == owner), older, -1)
+            other = np.clip(batch - lag, -1, len(self.scores.owner) - 1)
+            known = (batch >= 0) & (other >= 0) & (self.scores.owner[np.maximum(other, 0)] == owner)
+            batch = np.where(known, other, -1 if lag > 0 else batch)
         found = batch >= 0
         start = np.where(found, self.scores.start[batch], 0)
         length = np.where(found, self.scores.start[batch + 1] - self.scores.start[batch], 0)
         position, at = spans(start, length)
-        lists = Lists(requests, position, self.scores.item[at], self.scores.value[at], shift=shift)
+        lists = Lists(requests, position, self.scores.item[at], self.scores.value[at], clocks=clocks)
         return Scored(lists, ~found, ~found & members(owner, self.owners), np.zeros(len(requests), dtype=np.int64))
 
     def held_earlier(self, requests: Ints, items: Ints, logs: Logs) -> Bools:

@@ -12,13 +12,25 @@ from rankcast.tables.ragged import repeats, spans
 
 
 @dataclass(frozen=True)
+class Clocks:
+    """How far requests are ahead of the clock by which a table was written, in microseconds."""
+
+    scores: int = 0
+    availability: int = 0
+    events: int = 0
+
+
+RIGHT = Clocks()
+
+
+@dataclass(frozen=True)
 class Lists:
     """Rows of the lists of n requests, sorted by request and best first.
 
     `requests` (n) are request codes; `position` (rows) says to which of them a row belongs, `item` is an item code,
     `value` the score that ordered it, NaN for what was placed without one. `repeats`: an item may stand in a list twice, as
     only a log can show it. `logged`: the rank at which the request's log shows the item, 0 if it does not; None where nobody
-    asks. `shift` moves the clock of all requests, in microseconds: for asking what if.
+    asks. `clocks`: by how many microseconds the clock of a table is wrong; for asking what if.
     """
 
     requests: Ints
@@ -27,7 +39,7 @@ class Lists:
     value: Floats
     repeats: bool = False
     logged: Ints | None = None
-    shift: int = 0
+    clocks: Clocks = RIGHT
 
     @property
     def n(self) -> int:
@@ -78,9 +90,9 @@ class Lists:
         """Request code of every row."""
         return self.requests[self.position]
 
-    def row_times(self, logs: Logs) -> Ints:
-        """Instant of every row's request."""
-        return (logs.requests.time[self.requests] + self.shift)[self.position]
+    def row_times(self, logs: Logs, clock: int = 0) -> Ints:
+        """Instant of every row's request, by a clock that is so much ahead."""
+        return (logs.requests.time[self.requests] + clock)[self.position]
 
     def row_users(self, logs: Logs) -> Ints:
         """User code of every row's request."""

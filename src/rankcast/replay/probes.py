@@ -16,7 +16,7 @@ from rankcast.errors import RankcastError
 from rankcast.replay import step as steps
 from rankcast.replay.candidates import Batches
 from rankcast.replay.fidelity import overlaps
-from rankcast.replay.lists import Lists
+from rankcast.replay.lists import RIGHT, Clocks, Lists
 from rankcast.replay.logged import Logged
 from rankcast.replay.post_processing import BoundStep, run_step
 from rankcast.replay.step import Context, NamedStep
@@ -25,8 +25,8 @@ from rankcast.tables.ragged import spans
 from rankcast.tables.valuesets import group_codes
 
 SAMPLE = 1_000  # requests that are looked at, of all that are replayed
-HOURS = tuple(hour for hour in range(-14, 15) if hour)
-CLOCK = "requests "  # how the names of changed clocks begin
+HOURS = tuple(sorted((hour for hour in range(-14, 15) if hour), key=abs))
+CLOCKS = (" h earlier", " h later")  # how the names of changed clocks end
 _HOUR = 3_600_000_000
 _MOST_CAPPED = 5
 _MOST_KINDS = 8
@@ -80,16 +80,34 @@ def probe(
         names.append(what)
         after.append(overlaps(logged.mark(replace(changed.first(served), logged=None)).distinct(), logged))
 
-    if isinstance(source, Batches):
-        for hour in HOURS:
-            moved = source.candidates(requests, logs, shift=hour * _HOUR).lists
-            held(_through(bound, moved), f"{CLOCK}{abs(hour)} h {'later' if hour > 0 else 'earlier'}")
-        if len(source.scores.owner) > len(source.owners):
-            held(_through(bound, source.candidates(requests, logs, lag=1).lists), "scores one batch older")
+    def rerun(clocks: Clocks, lag: int = 0) -> Lists:
+        if isinstance(source, Batches):
+            return _through(bound, source.candidates(requests, logs, clocks, lag).lists)
+        return _through(bound, replace(_only(candidates, at, requests), clocks=clocks))
+
+    for hour in HOURS:
+        when = f"{abs(hour)} h {'later' if hour > 0 else 'earlier'}"
+        held(rerun(Clocks(*(hour * _HOUR,) * 3)), f"requests {when}")
+        for table in _timed(source, bound):
+            when = (
+                f"{abs(hour)} h {'earlier' if hour > 0 else 'later'}"  # the other way round: it is the table that moves
+            )
+            held(rerun(Clocks(**{table: hour * _HOUR})), f"{table} {when}")
+    if isinstance(source, Batches) and len(source.scores.owner) > len(source.owners):
+        held(rerun(RIGHT, 1), "scores one batch older")
+        held(rerun(RIGHT, -1), "scores one batch newer")
     rest = _only(processed, at, requests)
     for one in missing:
         held(_through([one.bound], rest), f"a step `{one.text}`")
     return Probed(requests, overlap[at], tuple(names), np.stack(after, axis=1) if after else np.zeros((len(at), 0)))
+
+
+def _timed(source: object, bound: Sequence[BoundStep]) -> list[str]:
+    """The tables whose clock matters to the baseline, where it is more than one."""
+    tables = ["scores"] if isinstance(source, Batches) and len(source.scores.owner) > len(source.owners) else []
+    needs = {need for one in bound for need in one.named.step.needs()}
+    tables += [table for table in ("availability", "events") if table in needs]
+    return tables if len(tables) > 1 else []
 
 
 def _through(bound: Sequence[BoundStep], lists: Lists) -> Lists:
@@ -110,12 +128,11 @@ def missing_steps(
     present: Sequence[NamedStep], chosen: Bools, served: int, context: Context
 ) -> tuple[MissingStep, ...]:
     """Steps that the log's tables suggest and that the baseline does not have."""
-    have = {(one.step.kind, frozenset(one.step.needs())) for one in present}
     found = []
     for kind, argument, text in _suggestions(np.flatnonzero(chosen), served, context.logs):
         try:
             step = steps.parse(kind, argument)
-            if (kind, frozenset(step.needs())) in have:
+            if any(step == one.step for one in present):
                 continue
             found.append(MissingStep(text, BoundStep(NamedStep(text, step), step.bind(context))))
         except RankcastError:

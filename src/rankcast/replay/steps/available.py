@@ -32,7 +32,7 @@ class Available:
         return frozenset({"availability"})
 
     def bind(self, context: Context) -> Change:
-        return lambda lists: is_open(lists.item, lists.row_times(context.logs), context.logs)
+        return lambda lists: is_open(lists.item, lists.row_times(context.logs, lists.clocks.availability), context.logs)
 
 
 def is_open(item: Ints, time: Ints, logs: Logs) -> Bools:

@@ -63,7 +63,7 @@ class NotSeen:
             kept = np.ones(len(lists.item), dtype=bool)
             user = lists.row_users(logs)
             rows = np.flatnonzero(active[user])
-            now = lists.row_times(logs)[rows]
+            now = lists.row_times(logs, lists.clocks.events)[rows]
             last = index.before(user[rows] * size + lists.item[rows], now)
             seen = last >= 0
             if self.within is not None and len(times):
