@@ -80,7 +80,7 @@ def _rows(schema: dict[str, Any], defs: dict[str, Any], prefix: str) -> list[str
     for key, value in schema.get("properties", {}).items():
         needed = "yes" if key in schema.get("required", []) else ""
         default = "" if value.get("default") in (None, (), [], {}) else f"`{value['default']}`"
-        meaning = value.get("description", "").replace("|", "\\|")
+        meaning = " ".join(value.get("description", "").replace("|", "\\|").split())
         rows.append(f"| `{prefix}{key}` | {needed} | {default} | {meaning} |")
         below = f"{prefix}{key}{'.<name>' if key == 'variants' else ''}."
         for name in _models(value):
@@ -99,6 +99,7 @@ def _beyond_a_table(model: dict[str, Any], name: str, defs: dict[str, Any]) -> d
 
 def _models(value: dict[str, Any]) -> list[str]:
     options = [value, *value.get("anyOf", []), *value.get("allOf", [])]
+    options += [inner for one in options[1:] for inner in one.get("anyOf", [])]
     if isinstance(value.get("additionalProperties"), dict):
         options.append(value["additionalProperties"])
     return [one["$ref"].rpartition("/")[2] for one in options if "$ref" in one]

@@ -18,7 +18,9 @@ def features(rows: pl.DataFrame, clicks: pl.DataFrame) -> pl.DataFrame:
     """
     known = rows.select("item_id", "item.company_id").join(clicks, on="item_id", how="left", maintain_order="left")
     by_company = clicks.group_by("company_id").agg(company_clicks=pl.col("clicks").sum())
-    company = rows.select(company_id="item.company_id").join(by_company, on="company_id", how="left", maintain_order="left")
+    company = rows.select(company_id="item.company_id").join(
+        by_company, on="company_id", how="left", maintain_order="left"
+    )
     return pl.DataFrame(
         {
             "wage": rows["item.wage"].cast(pl.Float64),

@@ -24,7 +24,9 @@ def main(demo: Path) -> None:
     """Read, label, train, write."""
     tables = {path.stem: pl.read_parquet(path) for path in (demo / "data").glob("*.parquet")}
     asked = tables["requests"].filter(pl.col("requested_at") < UNTIL)
-    clicked = tables["events"].filter(pl.col("event") == "click", pl.col("timestamp").dt.replace_time_zone(None) < UNTIL)
+    clicked = tables["events"].filter(
+        pl.col("event") == "click", pl.col("timestamp").dt.replace_time_zone(None) < UNTIL
+    )
     clicks = (
         tables["items"]
         .select("item_id", "company_id")

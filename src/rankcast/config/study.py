@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from rankcast.config.fields import (
     DurationField,
@@ -54,6 +55,13 @@ class PythonVariant(Strict):
     """files that the function reads, such as a trained model: they belong to the run's identity"""
     columns: Names | None = None
     """which attributes are handed over (request.<column>, item.<column>, user.<column>); silent: all"""
+
+
+class _OrText:
+    """In the JSON Schema: a text will do."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "string"}]}
 
 
 def _seconds(value: object) -> float:
@@ -124,7 +132,7 @@ class Variant(Strict):
     """own candidates; `treatment` must name them"""
     served: int | None = Field(default=None, ge=1)
     """own list length; `treatment` must name it"""
-    python: Annotated[PythonVariant, BeforeValidator(_function)] | None = None
+    python: Annotated[PythonVariant, BeforeValidator(_function), _OrText()] | None = None
     """a function that scores candidates: package.module:function"""
     http: HttpVariant | None = None
     """a recommendation API"""
