@@ -32,7 +32,7 @@ from rankcast.replay.models.mlflow import MlflowModel
 from rankcast.replay.models.python import PythonModel
 from rankcast.replay.step import NamedStep
 from rankcast.shard import Model
-from rankcast.sources.answers import Api
+from rankcast.sources.api import Api
 from rankcast.sources.load import Inputs, Loaded
 from rankcast.sources.source import FileSet, Pattern, Source
 from rankcast.tables.duration import Duration
