@@ -237,7 +237,7 @@ def test_a_repeated_run_is_found(copied: tuple[Path, Run]) -> None:
     folder, before = copied
     listener = Listener()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rankcast.study.load", forbidden)
+        patch.setattr("rankcast.sources.files.read", forbidden)
         assert rankcast.run(folder / "study.yaml", folder / "runs", listener).id == before.id
     assert any("ran before" in line for line in listener.told)
 
@@ -333,8 +333,18 @@ def test_code_that_nobody_imports(plugged: tiny.World) -> None:
     assert ran(plugged).id == before.id
 
 
+def test_code_is_known_before_it_runs(plugged: tiny.World) -> None:
+    """What a function imports when it is called belongs to the first run of a process as to the second."""
+    forget()
+    study = plugged.folder / "study.yaml"
+    assert rankcast.run(study, plugged.folder / "a").id == rankcast.run(study, plugged.folder / "b").id
+
+
 def test_code_that_changes_while_the_process_lives(plugged: tiny.World) -> None:
     """In a notebook: a run bears the id of the code that ran."""
+    (plugged.folder / "plugs" / "models.py").write_text(
+        "def score(requests, candidates):\n    return range(len(candidates))\n"
+    )
     ran(plugged)
     (plugged.folder / "plugs" / "deeper.py").write_text(
         "def rows(frame):\n    return frame.filter(frame['rank'] != 1)\n"
@@ -573,7 +583,7 @@ def test_garbage_instead_of_a_manifest(garbage: Any, copied: tuple[Path, Run]) -
         {"data": None}, {"data": {}}, {"data": [1]}, {"data": [{}]}, {"data": [{"path": "x"}]}, {"private_code": None},
         {"private_code": []}, {"private_code": "x"}, {"data": tiny.GONE}, {"private_code": tiny.GONE},
     ],
-    ids=str,
+    ids=lambda change: str(change).replace(str(tiny.GONE), "gone"),
 )  # fmt: skip
 def test_a_manifest_with_a_hole(change: dict[str, Any], copied: tuple[Path, Run]) -> None:
     folder, run = copied

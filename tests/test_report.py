@@ -137,7 +137,7 @@ def test_markdown_of_a_hostile_reason_is_text(demo: Any) -> None:
     assert "dcg@10" in text
 
 
-def test_lists_show_long_ids_in_part() -> None:
+def test_lists_show_long_ids_in_part(tmp_path: Path) -> None:
     import polars as pl
 
     from rankcast.report.document import sample_slates
@@ -147,7 +147,8 @@ def test_lists_show_long_ids_in_part() -> None:
     slates = pl.DataFrame(rows, schema=["variant", "rank", "item_id"], orient="row").with_columns(
         request_id=pl.lit("r" * 5_000), user_id=pl.lit("u" * 5_000), grade=pl.lit(1.0), target=pl.lit(True)
     )
-    (sample,) = sample_slates(slates.lazy(), ["production"], pl.DataFrame({"item_id": [f"1{long}"]}))
+    slates.write_parquet(tmp_path / "slates.parquet")
+    (sample,) = sample_slates([tmp_path / "slates.parquet"], ["production"], pl.DataFrame({"item_id": [f"1{long}"]}))
     shown = [sample.request, sample.user, *(item.item for item in sample.lists["production"])]
     assert len(shown) == 5
     assert all(len(text) == 120 for text in shown)

@@ -18,7 +18,7 @@ from rankcast.records import Count
 from rankcast.runs import folder as runs
 from rankcast.runs.folder import Run
 from rankcast.sources.answers import as_scores, ask, file_name, questions
-from rankcast.sources.load import POOLED, SCORED, Inputs, Loaded, Means, load
+from rankcast.sources.load import PLACED, POOLED, SCORED, Inputs, Loaded, Means, load
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Logs
 
@@ -48,8 +48,10 @@ class Intake:
     repeated: Run | None
 
     def tidy(self) -> None:
-        """Of what an interrupted run left, only whole shards and recorded answers are of use."""
-        whole = set(saved.names(self.folder))
+        """Of what an interrupted run left, only whole shards and recorded answers are of use; none where the lists are there
+        from an earlier run.
+        """
+        whole = set(saved.names(self.folder)) if self.earlier is None else set()
         for path in list(self.folder.iterdir()):
             if path.is_dir() and path.name not in {saved.SLATES, saved.REPLAYS, ANSWERS}:
                 shutil.rmtree(path)
@@ -74,7 +76,8 @@ class Intake:
             if (self.earlier / ANSWERS).is_dir():  # whoever repeats this run needs them
                 shutil.copytree(self.earlier / ANSWERS, self.folder / ANSWERS, dirs_exist_ok=True)
             kept = tuple(count for count in before if count.table.startswith((SCORED, POOLED)))
-            return replace(loaded, counts=(*loaded.counts, *kept))
+            placed = tuple(count for count in loaded.counts if count.table.startswith(PLACED))
+            return replace(loaded, counts=(*loaded.counts[: len(loaded.counts) - len(placed)], *kept, *placed))
         finished = saved.names(self.folder)
         if finished:
             ids = pl.concat([saved.requests_of(self.folder, name) for name in finished])

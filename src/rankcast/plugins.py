@@ -10,10 +10,11 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import cache_from_source
 from typing import Any
 
 from rankcast.errors import PluginError, RankcastError, clip, nearest
@@ -53,8 +54,10 @@ def load(group: str, name: str) -> Any:
     return point.load()
 
 
-def load_private(word: str) -> Any:
+def load_private(word: str, fresh: bool = False) -> Any:
     """What `package.module:name` names, also where the package lies in the folder in which the command runs.
+
+    `fresh`: as it is on disk now, also where this process imported it before and somebody has edited it since.
 
     >>> load_private("json:dumps").__name__
     'dumps'
@@ -62,11 +65,33 @@ def load_private(word: str) -> Any:
     module, _, name = word.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    if fresh:
+        _forget_what_changed(module)
     with private(word, f"cannot import `{module}`: "):
         found = import_module(module)
     if not hasattr(found, name):
         raise PluginError(f"`{word}`: the module `{module}` has no `{name}`{nearest(name, vars(found))}")
+    if module not in _imported:
+        _imported[module] = _texts_of(module)
     return getattr(found, name)
+
+
+_imported: dict[str, dict[str, str]] = {}  # by private module: the texts, when it was imported, of what it leans on
+
+
+def _forget_what_changed(module: str) -> None:
+    """Import anew where a text is not what it was."""
+    before = _imported.get(module)
+    if before is None or _texts_of(module) == before:
+        return
+    for name in before:
+        loaded = sys.modules.pop(name, None)
+        place = getattr(loaded, "__file__", None)
+        if place is not None:  # bytecode knows an edit by the second only
+            with suppress(OSError, NotImplementedError):
+                os.unlink(cache_from_source(place))
+    del _imported[module]
+    invalidate_caches()
 
 
 @contextmanager
@@ -85,12 +110,14 @@ def private(name: str, doing: str = "") -> Iterator[None]:
 def code_of(word: str) -> dict[str, str]:
     """The text of the module that `package.module:name` names, and of every module beside it that it leans on, by name.
 
-    Beside it: below the same folder, which is the one that holds the outermost package. The modules are imported already.
+    Beside it: below the same folder, which is the one that holds the outermost package.
     """
-    load_private(word)
-    name = word.partition(":")[0]
-    module = sys.modules[name]
-    place = getattr(module, "__file__", None)
+    load_private(word, fresh=True)
+    return _texts_of(word.partition(":")[0])
+
+
+def _texts_of(name: str) -> dict[str, str]:
+    place = getattr(sys.modules.get(name), "__file__", None)
     if place is None:
         return {}
     root = os.path.dirname(place)
@@ -100,31 +127,36 @@ def code_of(word: str) -> dict[str, str]:
     waiting = [name]
     while waiting:
         one = waiting.pop()
-        text = _text_below(one, root)
-        if one in found or text is None:
+        if one in found:
+            continue
+        text, is_package = _text_below(one, root)
+        if text is None:
             continue
         found[one] = text
-        waiting += [other for other in _imports(text, one) if other not in found]
+        waiting += [
+            other for other in _imports(text, one if is_package else one.rpartition(".")[0]) if other not in found
+        ]
     return dict(sorted(found.items()))
 
 
-def _text_below(name: str, root: str) -> str | None:
-    """The text of an imported module that lies below a folder, libraries aside."""
-    place = getattr(sys.modules.get(name), "__file__", None)
-    if place is None or not place.startswith(root + os.sep) or "site-packages" in place:
-        return None
+def _text_below(name: str, root: str) -> tuple[str | None, bool]:
+    """The text of a module that lies below a folder, libraries aside, imported or not; and whether it is a package's."""
+    base = os.path.join(root, *name.split("."))
+    for place, is_package in ((base + ".py", False), (os.path.join(base, "__init__.py"), True)):
+        if "site-packages" not in place and os.path.isfile(place):
+            with suppress(OSError, UnicodeDecodeError), open(place, encoding="utf-8") as file:
+                return file.read(), is_package
+    return None, False
+
+
+def _imports(text: str, package: str) -> list[str]:
+    """The modules that a text of a package imports, wherever it does so, and the packages around them."""
     try:
-        with open(place, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _imports(text: str, name: str) -> list[str]:
-    """The modules that a module's text imports, and the packages around them."""
-    package = getattr(sys.modules[name], "__package__", None) or ""
+        tree = ast.parse(text)
+    except SyntaxError:
+        return []
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

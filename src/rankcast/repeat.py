@@ -4,35 +4,54 @@ from __future__ import annotations
 
 import os
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from rankcast import assembly, provenance
 from rankcast.config.load import read_texts
 from rankcast.config.plan import FileText, Plan
 from rankcast.errors import RunError
+from rankcast.records import Fingerprint
 from rankcast.runs.folder import Run
 from rankcast.runs.identity import code_hashes
-from rankcast.sources.load import fingerprints
+from rankcast.sources.load import looked_at
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _File(_Lenient):
+    path: str
+    text: str
+
+
+class _Files(_Lenient):
+    study: _File
+    service: _File
+
+
+class _Manifest(_Lenient):
+    """What of a manifest it takes to repeat its run."""
+
+    files: _Files
+    data: list[Fingerprint]
+    private_code: dict[str, str]
 
 
 def repeated_plan(run: Run) -> Plan:
     """The plan of a run, from its manifest alone: both files as they were."""
-    try:
-        return read_texts(
-            {name: FileText(one["path"], one["text"]) for name, one in run.manifest["files"].items()},
-            run.folder,
-            assembly.vocabulary(execute=True),
-            os.environ,
-        )
-    except KeyError as error:
-        raise RunError(
-            f"{run.folder / 'manifest.json'} does not hold the two files ({error}); an older version wrote it"
-        ) from error
+    files = _read(run).files
+    texts = {"study": FileText(files.study.path, files.study.text)}
+    texts["service"] = FileText(files.service.path, files.service.text)
+    return read_texts(texts, run.folder, assembly.vocabulary(execute=True), os.environ)
 
 
 def what_changed(planned: Plan, run: Run) -> list[str]:
     """Every input of a run that is not what it was: a line each."""
-    prints, _ = fingerprints(assembly.inputs_of(planned))
+    told = _read(run)
+    prints, _, _ = looked_at(assembly.inputs_of(planned))
     now = {(one.path, one.hash) for one in prints}
-    then = {(one["path"], one["hash"]) for one in run.manifest["data"]}
+    then = {(one.path, one.hash) for one in told.data}
     before, after = {path for path, _ in then - now}, {path for path, _ in now - then}
     lines = [f"{path}: its content has changed since run {run.id}" for path in sorted(before & after)]
     lines += [
@@ -40,10 +59,20 @@ def what_changed(planned: Plan, run: Run) -> list[str]:
     ]
     lines += [f"{path}: was not there when run {run.id} was made" for path in sorted(after - before)]
     code = code_hashes(provenance.private_code(planned) | provenance.metric_code(planned))
-    known = run.manifest["private_code"]
     lines += [
         f"module {name}: its text has changed since run {run.id}"
-        for name in sorted(set(code) | set(known))
-        if code.get(name) != known.get(name)
+        for name in sorted(set(code) | set(told.private_code))
+        if code.get(name) != told.private_code.get(name)
     ]
     return lines
+
+
+def _read(run: Run) -> _Manifest:
+    try:
+        return _Manifest.model_validate(run.manifest)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise RunError(
+            f"{run.folder / 'manifest.json'} cannot be repeated: `{where}` is missing or is not what this version writes; run "
+            "the study itself"
+        ) from error

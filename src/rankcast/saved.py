@@ -85,9 +85,10 @@ def _facts_frame(variant: str, replay: Replay, logs: Logs) -> pl.DataFrame:
     if replay.trace is not None:
         found = replay.trace.agreement
         columns["measured"] = found.measured
-        columns |= {_AGREEMENT + name: getattr(found, name) for name in _MEASURES}
-        columns |= {AFTER + name: values for name, values in found.after.items()}
-        columns |= {WITHOUT + name: values for name, values in found.without.items()}
+        measures = {_AGREEMENT + name: getattr(found, name) for name in _MEASURES}
+        measures |= {AFTER + name: values for name, values in found.after.items()}
+        measures |= {WITHOUT + name: values for name, values in found.without.items()}
+        columns |= {name: _where(found.measured, values) for name, values in measures.items()}
     return pl.DataFrame(
         {
             name: pl.Series(values, nan_to_null=True) if isinstance(values, np.ndarray) else values
@@ -96,12 +97,19 @@ def _facts_frame(variant: str, replay: Replay, logs: Logs) -> pl.DataFrame:
     )
 
 
+def _where(measured: Bools, values: Floats | Bools) -> pl.Series:
+    """Figures where they mean something, else null."""
+    return pl.Series(values, nan_to_null=True).set(~pl.Series(measured), None)
+
+
 def _facts(frame: pl.DataFrame) -> Facts:
     return Facts(**{field.name: _array(frame[field.name]) for field in fields(Facts)})
 
 
 def _array(series: pl.Series) -> Any:
-    return series.fill_null(np.nan).to_numpy() if series.dtype.is_float() else series.to_numpy()
+    if series.dtype.is_float():
+        return series.fill_null(np.nan).to_numpy()
+    return (series.fill_null(value=False) if series.dtype == pl.Boolean else series).to_numpy()
 
 
 def _document(replay: Replay, ids: Ids) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import polars as pl
 from pydantic import BaseModel
 
 from rankcast import assembly, faithful, merge, provenance, saved
@@ -288,11 +287,10 @@ class _Experiment:
         (self.folder / "labels").mkdir()
         merge.labels_frame(outcomes, logs).write_parquet(self.folder / "labels" / "labels.parquet")
         runs.write_json(self.folder / "result.json", result.document())
-        slates = pl.scan_parquet(runs.tables(self.folder, "slates"), glob=False)
         baseline, decided = self.plan.study.baseline, list(result.decision)
         others = [v.name for v in self.plan.variants if v.name != baseline]
         names = [baseline, *sorted(others, key=lambda name: name not in decided)]
-        sample = sample_slates(slates, names, logs.items.frame)
+        sample = sample_slates(runs.tables(self.folder, "slates"), names, logs.items.frame)
         write_reports(self.folder, Report(result, self._manifest(loaded, 0), sample))
 
     def _manifest(self, loaded: Loaded, parts: int) -> dict[str, Any]:

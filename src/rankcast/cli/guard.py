@@ -21,6 +21,10 @@ R = TypeVar("R")
 INPUT, BUG, INTERRUPTED, TERMINATED, PIPE_CLOSED = 2, 1, 130, 143, 141
 
 
+class Terminated(BaseException):
+    """Somebody said stop; no `SystemExit`, which foreign code may raise and which is told as its fault."""
+
+
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
     """Turn what goes wrong in a command into a message on stderr and the exit code that says whose turn it is."""
 
@@ -36,6 +40,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 "interrupted; nothing half-written is left, and an interrupted run is taken up where it was", err=True
             )
             raise typer.Exit(INTERRUPTED) from None
+        except Terminated:
+            raise typer.Exit(TERMINATED) from None
         except BrokenPipeError:  # whoever read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(PIPE_CLOSED) from None
@@ -58,7 +64,11 @@ def _as_json(options: Mapping[str, object]) -> bool:
 
 def listen_for_termination() -> None:
     """End in order when a cluster says stop: what is half-written goes."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _tell_problems(error: RankcastError, as_json: bool) -> None:

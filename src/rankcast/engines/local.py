@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
+
+from rankcast.errors import RunError
 
 Shard = TypeVar("Shard")
 Outcome = TypeVar("Outcome")
@@ -21,20 +28,46 @@ def run(function: Callable[[Shard], Outcome], shards: Sequence[Shard], processes
         return
     # Fresh processes: a fork would copy the locks of Polars' threads, which nobody would open again.
     context = multiprocessing.get_context("spawn")
-    workers = min(processes, len(shards))
-    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(pickle.dumps(function),)) as pool:
-        waiting = [pool.submit(_evaluate, shard) for shard in shards]
-        try:
-            for future in waiting:
-                yield future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    pool = ProcessPoolExecutor(
+        min(processes, len(shards)), context, initializer=_begin, initargs=(pickle.dumps(function),)
+    )
+    try:
+        for future in _submit(pool, shards):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a process that shared the work was killed, probably for want of memory; run again with less --memory or fewer "
+            "--processes: what is done is taken up"
+        ) from error
+    except BaseException:
+        for process in list((getattr(pool, "_processes", None) or {}).values()):
+            process.terminate()  # nobody waits for what they do
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, shards: Sequence[Any]) -> list[Future[Any]]:
+    """Hand out the work. Whoever presses Ctrl-C means this process: those that start here never hear of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(_evaluate, shard) for shard in shards]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(function: bytes) -> None:
     global _function  # noqa: PLW0603 - what a process works on, sent to it once
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _function = pickle.loads(function)  # noqa: S301 - our own bytes
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would go on to write into a folder that is somebody else's by now."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _evaluate(shard: Any) -> Any:

@@ -140,7 +140,7 @@ def _class_of(word: str, shown: str) -> tuple[type[Metric], Mapping[str, str]]:
 @cache
 def _private(word: str) -> type[Metric]:
     """The class behind `module:name`; its instances print that name, so that their string finds them again."""
-    found = plugins.load_private(word)
+    found = plugins.load_private(word, fresh=True)
     bases = (RequestMetric, VariantMetric)
     if not isinstance(found, type) or found in bases or not issubclass(found, bases) or not is_dataclass(found):
         raise PluginError(f"`{word}` is no metric: expected a frozen dataclass of RequestMetric or VariantMetric")

@@ -47,8 +47,13 @@ class Mismatches:
         for reason, number in other.counts.items():
             counts[reason] = counts.get(reason, 0) + number
             both = (*examples.get(reason, ()), *other.examples[reason])
-            examples[reason] = tuple(sorted(both)[:EXAMPLES])
+            examples[reason] = tuple(sorted(both, key=_in_order)[:EXAMPLES])
         return Mismatches(counts, examples)
+
+
+def _in_order(example: Example) -> tuple[int, int, int]:
+    request, item, rank = example
+    return request, rank, item
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def _process(variant: Variant, scored: Scored, logs: Logs, logged: Logged | None
 
 
 def _trace(base: Variant, done: _Processed, logged: Logged, service: Service, question: Question) -> Trace | None:
-    if not logged.measured.any():
+    if not len(service.logs.impressions.item):
         return None
     found = agreement(done.slates, done.stages, done.scored.lists, base.served, logged)
     slates = done.slates.distinct()

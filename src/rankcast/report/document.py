@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -132,15 +134,31 @@ class Report:
         return [row for row in self.result.results.metrics if row.segment is None]
 
 
-def sample_slates(slates: pl.LazyFrame, variants: list[str], items: pl.DataFrame) -> tuple[SlateSample, ...]:
+def sample_slates(slates: Sequence[Path], variants: list[str], items: pl.DataFrame) -> tuple[SlateSample, ...]:
     """A few target requests whose lists differ most between the first variant (the baseline) and the second, labelled ones
-    first.
+    first. `slates` are files that hold whole requests: one is looked at after the other.
     """
     baseline, other = variants[0], variants[min(1, len(variants) - 1)]
+    changed = pl.concat([_most_changed(pl.scan_parquet(path, glob=False), baseline, other) for path in slates])
+    chosen = changed.sort(*_FIRST, descending=[True, True, True, False]).head(SAMPLE)[c.REQUEST_ID]
+    wanted = pl.col(c.REQUEST_ID).is_in(chosen.implode()) & (pl.col(c.RANK) <= SHOWN)
+    rows = pl.concat([pl.scan_parquet(path, glob=False).filter(wanted).collect(engine="streaming") for path in slates])
+    titles = _titles(items)
+    return tuple(
+        _sample(rows.filter(pl.col(c.REQUEST_ID) == request), request, baseline, variants, titles)
+        for request in chosen.to_list()
+    )
+
+
+_FIRST = ("long", "labelled", "moved", c.REQUEST_ID)
+
+
+def _most_changed(slates: pl.LazyFrame, baseline: str, other: str) -> pl.DataFrame:
+    """The requests of one file that come first."""
     target = slates.filter(pl.col("target"))
     ours = target.filter(pl.col(c.VARIANT) == other).select(c.REQUEST_ID, c.ITEM_ID, c.GRADE, mine=c.RANK)
     base = target.filter(pl.col(c.VARIANT) == baseline).select(c.REQUEST_ID, c.ITEM_ID, theirs=c.RANK)
-    changed = (
+    return (
         ours.join(base, on=[c.REQUEST_ID, c.ITEM_ID], how="left")
         .group_by(c.REQUEST_ID)
         .agg(
@@ -148,16 +166,9 @@ def sample_slates(slates: pl.LazyFrame, variants: list[str], items: pl.DataFrame
             labelled=pl.col(c.GRADE).is_not_null().any(),
             long=pl.len() >= 3,
         )
-        .sort("long", "labelled", "moved", c.REQUEST_ID, descending=[True, True, True, False])
+        .sort(*_FIRST, descending=[True, True, True, False])
         .head(SAMPLE)
         .collect()
-    )
-    chosen = changed[c.REQUEST_ID]
-    rows = slates.filter(pl.col(c.REQUEST_ID).is_in(chosen.implode()) & (pl.col(c.RANK) <= SHOWN)).collect()
-    titles = _titles(items)
-    return tuple(
-        _sample(rows.filter(pl.col(c.REQUEST_ID) == request), request, baseline, variants, titles)
-        for request in chosen.to_list()
     )
 
 

@@ -49,6 +49,8 @@ class Run:
         """`manifest.json`."""
         try:
             read: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+            if not isinstance(read, dict):
+                raise ValueError("no object")
         except (OSError, ValueError) as error:
             raise RunError(f"{self.folder / 'manifest.json'} cannot be read; remove the folder to run again") from error
         return read
@@ -132,7 +134,7 @@ def writing(folder: Path, kept: Callable[[Path], bool], wait: Callable[[], None]
     process left is told from what is being written, on this machine and on others that share the disk; `wait` is called
     before waiting for somebody else.
     """
-    made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
+    made = [parent for parent in folder.parents if not parent.exists()]
     partial = folder.parent / f".{folder.name}{_PARTIAL}"
     lock = _lock(partial, wait)
     if folder.exists():
@@ -189,10 +191,12 @@ def _take_place(partial: Path, folder: Path) -> None:
 def _sweep(study: Path) -> None:
     """Remove what was interrupted long ago and never taken up again."""
     for partial in study.glob(f".*{_PARTIAL}"):
-        with suppress(OSError), (partial / _LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - partial.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):
+            age = time.time() - partial.stat().st_mtime  # before the lock is opened, which may make it
+            with (partial / _LOCK).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if age > _ABANDONED:
+                    shutil.rmtree(partial, ignore_errors=True)
 
 
 def replayed_before(out: Path, study: str, replay: str) -> Path | None:

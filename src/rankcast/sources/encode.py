@@ -24,7 +24,7 @@ from rankcast.tables.logs import (
     Placements,
     Requests,
 )
-from rankcast.tables.ragged import offsets
+from rankcast.tables.ragged import ascending, offsets, repeats
 
 Frames = Mapping[str, pl.DataFrame]
 _CODE = "code"
@@ -127,20 +127,17 @@ def _impressions(frame: pl.DataFrame | None, encoders: Encoders) -> Impressions:
     if frame is None:
         nothing = np.zeros(0, dtype=np.int64)
         return Impressions(nothing, nothing, nothing, nothing.astype(bool), np.zeros(size + 1, dtype=np.int64))
-    table = (
-        pl.DataFrame(
-            {
-                "request": encoders.requests.codes(frame[c.REQUEST_ID]),
-                "item": encoders.items.codes(frame[c.ITEM_ID]),
-                "rank": frame[c.RANK].to_numpy(),
-            }
-        )
-        .filter(pl.col("request") >= 0)
-        .sort("request", "rank", "item")
-    )
-    repeated = ~table.select(pl.struct("request", "item").is_first_distinct()).to_series().to_numpy()
-    request = table["request"].to_numpy()
-    return Impressions(request, table["item"].to_numpy(), table["rank"].to_numpy(), repeated, offsets(request, size))
+    request, item = encoders.requests.codes(frame[c.REQUEST_ID]), encoders.items.codes(frame[c.ITEM_ID])
+    rank = frame[c.RANK].to_numpy()
+    known = request >= 0
+    if not known.all():
+        request, item, rank = request[known], item[known], rank[known]
+    if not ascending((request, rank, item)):
+        order = np.lexsort((item, rank, request))
+        request, item, rank = request[order], item[order], rank[order]
+    repeated = np.zeros(len(request), dtype=bool)
+    repeated[repeats(request * np.int64(len(encoders.items.ids) + 1) + item)] = True
+    return Impressions(request, item, rank, repeated, offsets(request, size))
 
 
 def _events(frame: pl.DataFrame | None, encoders: Encoders) -> Events:

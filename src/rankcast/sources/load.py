@@ -113,6 +113,16 @@ class _Table:
 
 def fingerprints(inputs: Inputs) -> tuple[tuple[Fingerprint, ...], tuple[tuple[str, str], ...]]:
     """Every file that is read, and (table, content hash) in the order in which tables read them; DataError: what is missing."""
+    prints, contents, problems = looked_at(inputs)
+    if problems:
+        raise DataError(problems)
+    return prints, contents
+
+
+def looked_at(
+    inputs: Inputs,
+) -> tuple[tuple[Fingerprint, ...], tuple[tuple[str, str], ...], tuple[Problem, ...]]:
+    """The same as far as files are there, and what is wrong with the others."""
     prints: dict[Path, Fingerprint] = {}
     contents: list[tuple[str, str]] = []
     problems: list[Problem] = []
@@ -127,9 +137,8 @@ def fingerprints(inputs: Inputs) -> tuple[tuple[Fingerprint, ...], tuple[tuple[s
             if path not in prints:
                 prints[path] = files.fingerprint(path, shown)
             contents.append((name, prints[path].hash))
-    if problems:
-        raise DataError(problems)
-    return tuple(sorted(prints.values(), key=lambda one: (one.path, one.hash))), tuple(contents)
+    ordered = sorted(prints.values(), key=lambda one: (one.path, one.hash))
+    return tuple(ordered), tuple(contents), tuple(problems)
 
 
 def load(inputs: Inputs, means: Means, progress: Progress, with_wide: bool = True) -> Loaded:

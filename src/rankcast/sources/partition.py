@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +16,7 @@ from rankcast.sources.shelf import Records, Room, Shelf
 from rankcast.sources.wide import Wide
 from rankcast.tables import columns as c
 from rankcast.tables.logs import FOREVER, Ints, Requests, Scores
+from rankcast.tables.ragged import ascending
 
 _LOOK_UP = 1 << 24  # integer ids up to here are looked up in a table
 _EXAMPLES = 3
@@ -170,7 +170,7 @@ class ScoreRows(_Owned):
         keys = [rows["owner"].astype(np.int64), -np.ascontiguousarray(rows["value"]), self.places[rows["item"]]]
         if self.batched:
             keys.insert(1, rows["computed"])
-        if _ascending(keys):
+        if ascending(keys):
             return rows
         frame = pl.DataFrame({str(at): key for at, key in enumerate(keys)})
         ordered: Records = rows[frame.select(pl.arg_sort_by(frame.columns)).to_series().to_numpy()]
@@ -320,19 +320,3 @@ class _Asking(Encoder):
     def codes(self, values: pl.Series) -> Ints:
         found = super().codes(values)
         return np.where((found >= 0) & self.asking[np.maximum(found, 0)], found, -1)
-
-
-def _ascending(keys: Iterable[np.ndarray]) -> bool:
-    """Whether rows are in order by the first key, then the second, and so on."""
-    undecided: np.ndarray | None = None
-    for key in keys:
-        before, after = key[:-1], key[1:]
-        if undecided is None:
-            if (after < before).any():
-                return False
-            undecided = after == before
-        else:
-            if (undecided & (after < before)).any():
-                return False
-            undecided &= after == before
-    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -65,6 +67,26 @@ def members(values: Ints, of: Ints) -> npt.NDArray[np.bool_]:
     at[at == len(known)] = 0
     found: npt.NDArray[np.bool_] = known[at] == values
     return found
+
+
+def ascending(keys: Iterable[np.ndarray]) -> bool:
+    """Whether rows are in order by the first key, then the second, and so on.
+
+    >>> ascending((np.array([1, 1, 2]), np.array([3, 4, 0]))), ascending((np.array([1, 1]), np.array([4, 3])))
+    (True, False)
+    """
+    undecided: np.ndarray | None = None
+    for key in keys:
+        before, after = key[:-1], key[1:]
+        if undecided is None:
+            if (after < before).any():
+                return False
+            undecided = after == before
+        else:
+            if (undecided & (after < before)).any():
+                return False
+            undecided &= after == before
+    return True
 
 
 def repeats(keys: Ints) -> Ints:
