@@ -1197,6 +1197,19 @@ def test_the_code_of_a_model_belongs_to_the_run(shop: Shop) -> None:
     assert len(shop.folders()) == 2
 
 
+def test_code_that_is_rewritten_between_two_runs_of_a_process(shop: Shop) -> None:
+    """As in a notebook: a run never bears the id of one text and the lists of another."""
+    study = shop.world.folder / "study.yaml"
+    text = "def f(requests, candidates):\n    return {sign} * candidates['item.wage']\n"
+    shop.module(text.format(sign="+1")).variant(python="shop:f").write()
+    first = rankcast.run(study, shop.world.folder / "runs")
+    (shop.world.folder / "shop.py").write_text(HEAD + text.format(sign="-1"))
+    second = rankcast.run(study, shop.world.folder / "runs")
+    assert Path(second.folder) != Path(first.folder)
+    assert lists_of(Path(first.folder), "new")["r1"] == list("dcba")
+    assert lists_of(Path(second.folder), "new")["r1"] == list("abcd")
+
+
 @pytest.mark.parametrize(
     ("reads", "said"),
     [
@@ -1423,7 +1436,7 @@ def half(requests, candidates):
         ("null_keys", ("8 of 8 rows are none that it was given",)),
         ("frame_nan", ("8 of 8 scores are null or NaN, such as request_id=r3, item_id=e",)),
         ("frame_words", ("expected numbers as scores, found String",)),
-        ("pandas_twice", ("score",)),
+        ("pandas_twice", ("cannot be read as a frame", "column names")),
         ("pandas_index", ("the frame has no column `score`",)),
         ("lazy", ("ColumnNotFoundError",)),
         ("one_argument", ("TypeError",)),
