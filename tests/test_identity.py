@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 import rankcast
 import rankcast.sources.load
-import rankcast.sources.wide
+import rankcast.sources.wide.table
 import rankcast.study
 import tiny
 from rankcast.progress import Progress
@@ -80,8 +80,8 @@ def judge_anew(study: Path, out: Path, lists: Run) -> Run:
     """Run a study whose lists are there already; nothing may be replayed, no score file opened."""
     listener = Listener()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rankcast.shard.reproduce", forbidden)
-        patch.setattr("rankcast.sources.wide.Wide.open", forbidden)
+        patch.setattr("rankcast.experiment.shard.reproduce", forbidden)
+        patch.setattr("rankcast.sources.wide.table.Wide.open", forbidden)
         run = rankcast.run(study, out, listener)
     assert run.id != lists.id
     assert run.manifest["work"]["lists_of"] == lists.id
@@ -614,7 +614,7 @@ def test_no_run(tmp_path: Path) -> None:
 
 def on_disk(patch: pytest.MonkeyPatch) -> None:
     """Wide tables are read seven rows at a time and partitioned on disk, in many parts."""
-    patch.setattr(rankcast.sources.wide, "BATCH_ROWS", 7)
+    patch.setattr(rankcast.sources.wide.table, "BATCH_ROWS", 7)
     room = rankcast.sources.load.Room
     patch.setattr(rankcast.sources.load, "Room", lambda _: room(0))
     patch.setattr(rankcast.study, "SHARD_ROWS", 50)

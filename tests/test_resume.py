@@ -249,7 +249,7 @@ def test_killed_in_a_stage(stage: str, whole: Whole, tmp_path: Path) -> None:
     assert bool(finished) == (stage == "report")
     with pytest.MonkeyPatch.context() as patch:
         if stage == "report":  # all shards are done
-            patch.setattr("rankcast.shard.reproduce", forbidden)
+            patch.setattr("rankcast.experiment.shard.reproduce", forbidden)
         run, listener = finish(whole.study, tmp_path)
     assert listener.resumed == bool(finished)
     assert_same(run, whole.run)

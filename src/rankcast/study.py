@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from pydantic import BaseModel
 
-from rankcast import assembly, faithful, merge, provenance, saved
 from rankcast.comparison.table import Terms, ValuesTable
 from rankcast.comparison.verdicts import compare, decide
 from rankcast.config.load import read_plan
@@ -30,12 +29,15 @@ from rankcast.errors import DataError, Problem, RankcastError, RunError
 from rankcast.evaluate import labels as labelling
 from rankcast.evaluate.labels import Labels, Outcomes
 from rankcast.evaluate.targets import Population, select, weights
-from rankcast.intake import ANSWERS, WORK, Allowance, Intake
+from rankcast.experiment import assembly, merge, provenance, saved
+from rankcast.experiment.fidelity import hold_against_log
+from rankcast.experiment.intake import ANSWERS, WORK, Allowance, Intake
+from rankcast.experiment.repeat import repeated_plan, what_changed
+from rankcast.experiment.shard import Outcome, Shard, Work, evaluate_shard
 from rankcast.progress import Progress
 from rankcast.records import Finding, Fingerprint, Result, Results
-from rankcast.repeat import repeated_plan, what_changed
 from rankcast.replay.candidates import AVAILABLE
-from rankcast.replay.probes import sample_of
+from rankcast.replay.fidelity.probes import sample_of
 from rankcast.report.document import Report, sample_slates
 from rankcast.report.write import write_reports
 from rankcast.rules.rule import Evidence, check_all
@@ -43,7 +45,6 @@ from rankcast.runs import folder as runs
 from rankcast.runs.folder import Run
 from rankcast.runs.identity import run_id
 from rankcast.runs.manifest import Repeat, manifest, peak_memory_mb
-from rankcast.shard import Outcome, Shard, Work, evaluate_shard
 from rankcast.sources.headers import check_headers
 from rankcast.sources.load import Loaded, fingerprints
 from rankcast.tables.logs import Logs
@@ -197,7 +198,7 @@ class _Experiment:
         table = merge.values_table(self.plan, work, done, population, weight, parts)
         metrics, comparisons = self.clock.time("compare", lambda: compare(table, self._terms()))
         days = assembly.days_of(self.plan, logs, population.replayed)
-        fidelity = faithful.fidelity(work, done, [*replayed_parts, *days], table, self.plan.study.compare.confidence)
+        fidelity = hold_against_log(work, done, [*replayed_parts, *days], table, self.plan.study.compare.confidence)
         variants = merge.variant_rows(work, done)
         first = int(logs.requests.time[population.replayed].min())
         findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants))

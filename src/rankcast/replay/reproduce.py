@@ -10,12 +10,12 @@ import numpy as np
 from rankcast.replay import candidates as pools
 from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.candidates import Batches, Held, Scored
-from rankcast.replay.fidelity import Agreement, agreement
+from rankcast.replay.fidelity.agreement import Agreement, agreement
+from rankcast.replay.fidelity.logged import Logged
+from rankcast.replay.fidelity.mismatches import Mismatches, explain
+from rankcast.replay.fidelity.probes import MissingStep, Probed, probe
 from rankcast.replay.lists import Lists
-from rankcast.replay.logged import Logged
-from rankcast.replay.mismatches import Mismatches, explain
 from rankcast.replay.post_processing import BoundStep, Stage, StepCount, count, cut, run_step
-from rankcast.replay.probes import MissingStep, Probed, probe
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 
 

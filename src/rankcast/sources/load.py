@@ -17,10 +17,10 @@ from rankcast.errors import DataError, Problem
 from rankcast.records import Count, Fingerprint
 from rankcast.sources import border, encode, files, sql
 from rankcast.sources.encode import Encoder, Encoders
-from rankcast.sources.partition import Cut, Dictionary, PoolRows, ScoreRows, open_pool, open_scores
-from rankcast.sources.shelf import Room
 from rankcast.sources.source import Source
-from rankcast.sources.wide import Wide
+from rankcast.sources.wide.partition import Cut, Dictionary, PoolRows, ScoreRows, open_pool, open_scores
+from rankcast.sources.wide.shelf import Room
+from rankcast.sources.wide.table import Wide
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Ints, Logs, Placements
 from rankcast.tables.schema import CANDIDATES, PLACEMENTS, SCHEMAS, SCORES, Schema

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankcast.errors import RankcastError
+from rankcast.replay.fidelity.logged import Logged
+from rankcast.replay.fidelity.rank_agreement import Common, kendall_tau, rank_biased_overlap, rank_error
 from rankcast.replay.lists import Lists
-from rankcast.replay.logged import Logged
 from rankcast.replay.post_processing import Stage, without
-from rankcast.replay.rank_agreement import Common, kendall_tau, rank_biased_overlap, rank_error
 from rankcast.tables.logs import Bools, Floats
 
 CANDIDATES = "candidates"

@@ -12,8 +12,8 @@ import polars as pl
 from rankcast.errors import Problem
 from rankcast.sources import border
 from rankcast.sources.encode import Encoder, Encoders, micros
-from rankcast.sources.shelf import Records, Room, Shelf
-from rankcast.sources.wide import Wide
+from rankcast.sources.wide.shelf import Records, Room, Shelf
+from rankcast.sources.wide.table import Wide
 from rankcast.tables import columns as c
 from rankcast.tables.logs import FOREVER, Ints, Requests, Scores
 from rankcast.tables.ragged import ascending

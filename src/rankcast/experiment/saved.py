@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rankcast.replay.fidelity import Agreement
+from rankcast.replay.fidelity.agreement import Agreement
+from rankcast.replay.fidelity.mismatches import Mismatches
+from rankcast.replay.fidelity.probes import Probed
 from rankcast.replay.lists import Lists
-from rankcast.replay.mismatches import Mismatches
 from rankcast.replay.post_processing import StepCount
-from rankcast.replay.probes import Probed
 from rankcast.replay.reproduce import Facts, Replay, Trace
 from rankcast.sources.encode import Encoder
 from rankcast.tables import columns as c

@@ -20,8 +20,8 @@ from rankcast.records import (
     UNAVAILABLE,
 )
 from rankcast.replay.candidates import Batches
+from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.lists import Lists
-from rankcast.replay.logged import Logged
 from rankcast.replay.post_processing import Stage
 from rankcast.replay.steps.available import is_open
 from rankcast.replay.steps.pin import Pin, pins_of

@@ -24,6 +24,7 @@ from rankcast.evaluate.judge import Scene
 from rankcast.evaluate.labels import Labelling
 from rankcast.evaluate.metric import CATALOGUE, HISTORY, IMPRESSIONS
 from rankcast.evaluate.targets import Rule
+from rankcast.experiment.shard import Model
 from rankcast.plugins import BUILTINS, load
 from rankcast.records import Count, Segment, Value
 from rankcast.replay import step
@@ -31,7 +32,6 @@ from rankcast.replay.builtin import Builtin, Scorer, Setting
 from rankcast.replay.models.mlflow import MlflowModel
 from rankcast.replay.models.python import PythonModel
 from rankcast.replay.step import NamedStep
-from rankcast.shard import Model
 from rankcast.sources.api import Api
 from rankcast.sources.load import Inputs, Loaded
 from rankcast.sources.source import FileSet, Pattern, Source

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rankcast.comparison.table import Part, ValuesTable, measurable
-from rankcast.merge import by_request
+from rankcast.experiment.merge import by_request
+from rankcast.experiment.shard import Outcome, Work
 from rankcast.records import (
     AgainstLog,
     Fidelity,
@@ -16,10 +17,9 @@ from rankcast.records import (
     StepOverlap,
     Suspect,
 )
-from rankcast.replay.mismatches import Mismatches
-from rankcast.replay.probes import CLOCKS
+from rankcast.replay.fidelity.mismatches import Mismatches
+from rankcast.replay.fidelity.probes import CLOCKS
 from rankcast.replay.reproduce import Trace
-from rankcast.shard import Outcome, Work
 from rankcast.stats.clustered import clustered_mean
 from rankcast.tables.logs import Bools, Floats, Ids
 
@@ -30,7 +30,7 @@ EXPLAINS = 0.1  # a wrong clock explains at least so much of what differs
 MOST_SUSPECTS = 5
 
 
-def fidelity(
+def hold_against_log(
     work: Work, done: Sequence[Outcome], parts: Sequence[Part], table: ValuesTable, confidence: float
 ) -> Fidelity | None:
     """Agreement of the baseline with the impressions, over requests that have one; None without any.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from rankcast import assembly, saved
 from rankcast.config.plan import Plan
 from rankcast.errors import DataError
 from rankcast.evaluate.targets import replayed
+from rankcast.experiment import assembly, saved
 from rankcast.progress import Progress
 from rankcast.records import Count
 from rankcast.runs import folder as runs

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rankcast import saved
 from rankcast.errors import Place
 from rankcast.evaluate.exposure import Shown
 from rankcast.evaluate.judge import Scene, Slates, judge
 from rankcast.evaluate.labels import Labels
 from rankcast.evaluate.metric import Metric, VariantMetric, values
+from rankcast.experiment import saved
 from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.candidates import Batches
+from rankcast.replay.fidelity.logged import Logged
+from rankcast.replay.fidelity.probes import MissingStep, missing_steps
 from rankcast.replay.lists import Lists
-from rankcast.replay.logged import Logged
 from rankcast.replay.post_processing import BoundStep
-from rankcast.replay.probes import MissingStep, missing_steps
 from rankcast.replay.reproduce import Question, Replay, Service, Variant, reproduce
 from rankcast.replay.step import Context, NamedStep
 from rankcast.tables import columns as c

@@ -6,10 +6,10 @@ import os
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rankcast import assembly, provenance
 from rankcast.config.load import read_texts
 from rankcast.config.plan import FileText, Plan
 from rankcast.errors import RunError
+from rankcast.experiment import assembly, provenance
 from rankcast.records import Fingerprint
 from rankcast.runs.folder import Run
 from rankcast.runs.identity import code_hashes

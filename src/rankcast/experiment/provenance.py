@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rankcast.assembly import inputs_of
 from rankcast.config.plan import Plan
+from rankcast.experiment.assembly import inputs_of
 from rankcast.plugins import code_of
 from rankcast.replay.models.mlflow import MlflowModel
 

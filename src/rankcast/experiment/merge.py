@@ -16,10 +16,10 @@ from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.labels import REASONS, Outcomes
 from rankcast.evaluate.metric import VariantMetric, read
 from rankcast.evaluate.targets import Population
+from rankcast.experiment.shard import Outcome, Work
 from rankcast.records import Count, Fidelity, StepRow, VariantRow
 from rankcast.replay.post_processing import StepCount
 from rankcast.replay.reproduce import Facts
-from rankcast.shard import Outcome, Work
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Floats, Ints, Logs
 

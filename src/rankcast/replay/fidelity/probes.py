@@ -15,9 +15,9 @@ import polars as pl
 from rankcast.errors import RankcastError
 from rankcast.replay import step as steps
 from rankcast.replay.candidates import Batches
-from rankcast.replay.fidelity import overlaps
+from rankcast.replay.fidelity.agreement import overlaps
+from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.lists import RIGHT, Clocks, Lists
-from rankcast.replay.logged import Logged
 from rankcast.replay.post_processing import BoundStep, run_step
 from rankcast.replay.step import Context, NamedStep
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
