@@ -56,6 +56,10 @@ class Place:
 NOWHERE = Place()
 
 
+class Terminated(BaseException):
+    """Somebody said stop; no `SystemExit`, which foreign code may raise and which is told as its fault."""
+
+
 class RankcastError(Exception):
     """Base of all errors that are the user's to mend; the command line answers with exit code 2."""
 

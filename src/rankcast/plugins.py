@@ -10,14 +10,14 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib import import_module, invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import cache_from_source
 from typing import Any
 
-from rankcast.errors import PluginError, RankcastError, clip, nearest
+from rankcast.errors import PluginError, RankcastError, Terminated, clip, nearest
 
 METRICS = "rankcast.metrics"
 STEPS = "rankcast.steps"
@@ -51,7 +51,18 @@ def load(group: str, name: str) -> Any:
     if point is None:
         kind = group.removeprefix("rankcast.").removesuffix("s")
         raise PluginError(f"unknown {kind} `{name}`{nearest(name, names(group))}")
-    return point.load()
+    with private(name, f"cannot import `{point.value}`: "):
+        return point.load()
+
+
+def code_behind(group: str, name: str) -> dict[str, str]:
+    """The text behind an entry point that is not our own, and which distribution brought it; nothing for our own."""
+    point = _registered(group).get(name)
+    if point is None or point.module.partition(".")[0] == __package__:
+        return {}
+    load(group, name)
+    brought = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
+    return {f"{group}:{name}": brought} | _texts_of(point.module, libraries=True)
 
 
 def load_private(word: str, fresh: bool = False) -> Any:
@@ -96,15 +107,28 @@ def _forget_what_changed(module: str) -> None:
 
 @contextmanager
 def private(name: str, doing: str = "") -> Iterator[None]:
-    """Whatever goes wrong inside is the foreign code's fault: PluginError says where. It may not end the program either."""
+    """Whatever goes wrong inside is the foreign code's fault: PluginError says where. It may not end the program either, and
+    what it prints goes to standard error: standard output is the result.
+    """
     try:
-        yield
-    except RankcastError:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (RankcastError, KeyboardInterrupt, GeneratorExit, Terminated):
         raise
-    except (Exception, SystemExit) as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f" ({os.path.basename(last.filename)}:{last.lineno})" if error.__traceback__ else ""
-        raise PluginError(f"`{name}`: {doing}{type(error).__name__}: {clip(str(error), 200)}{place}") from error
+    except BaseException as error:  # a panic in Rust is no Exception
+        message = f"`{name}`: {doing}{type(error).__name__}: {clip(str(error), 200)}{_place_of(error)}"
+        raise PluginError(message) from error
+
+
+def _place_of(error: BaseException) -> str:
+    """The last line of the team's own code that an error went through."""
+    ours = os.path.dirname(__file__)
+    libraries = (ours, os.path.dirname(os.__file__))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        foreign = not frame.filename.startswith(("<", *libraries)) and "site-packages" not in frame.filename
+        if foreign:
+            return f" ({os.path.basename(frame.filename)}:{frame.lineno})"
+    return ""
 
 
 def code_of(word: str) -> dict[str, str]:
@@ -116,7 +140,7 @@ def code_of(word: str) -> dict[str, str]:
     return _texts_of(word.partition(":")[0])
 
 
-def _texts_of(name: str) -> dict[str, str]:
+def _texts_of(name: str, libraries: bool = False) -> dict[str, str]:
     place = getattr(sys.modules.get(name), "__file__", None)
     if place is None:
         return {}
@@ -129,7 +153,7 @@ def _texts_of(name: str) -> dict[str, str]:
         one = waiting.pop()
         if one in found:
             continue
-        text, is_package = _text_below(one, root)
+        text, is_package = _text_below(one, root, libraries)
         if text is None:
             continue
         found[one] = text
@@ -139,11 +163,11 @@ def _texts_of(name: str) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _text_below(name: str, root: str) -> tuple[str | None, bool]:
-    """The text of a module that lies below a folder, libraries aside, imported or not; and whether it is a package's."""
+def _text_below(name: str, root: str, libraries: bool) -> tuple[str | None, bool]:
+    """The text of a module that lies below a folder, imported or not, libraries perhaps aside; and whether it is a package's."""
     base = os.path.join(root, *name.split("."))
     for place, is_package in ((base + ".py", False), (os.path.join(base, "__init__.py"), True)):
-        if "site-packages" not in place and os.path.isfile(place):
+        if (libraries or "site-packages" not in place) and os.path.isfile(place):
             with suppress(OSError, UnicodeDecodeError), open(place, encoding="utf-8") as file:
                 return file.read(), is_package
     return None, False

@@ -13,16 +13,12 @@ from typing import ParamSpec, TypeVar
 import typer
 
 from rankcast.cli.show import plain
-from rankcast.errors import RankcastError
+from rankcast.errors import RankcastError, Terminated
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 INPUT, BUG, INTERRUPTED, TERMINATED, PIPE_CLOSED = 2, 1, 130, 143, 141
-
-
-class Terminated(BaseException):
-    """Somebody said stop; no `SystemExit`, which foreign code may raise and which is told as its fault."""
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

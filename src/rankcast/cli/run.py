@@ -54,7 +54,7 @@ def command(
 
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) *(MB|GB)$", re.IGNORECASE)
 _BYTES = {"MB": 1_000_000, "GB": 1_000_000_000}
-_LEAST = 100_000_000
+_LEAST, _MOST = 100_000_000, 10**15
 
 
 def parse_memory(text: str) -> int:
@@ -64,7 +64,7 @@ def parse_memory(text: str) -> int:
     (2000000000, 1500000000)
     """
     form = _SIZE.match(text.strip())
-    size = int(float(form[1]) * _BYTES[form[2].upper()]) if form else 0
-    if size < _LEAST:
+    size = float(form[1]) * _BYTES[form[2].upper()] if form else 0
+    if not _LEAST <= size <= _MOST:
         raise ConfigError(f"--memory: expected at least 100MB, such as 500MB or 2GB, found {show(text)}")
-    return size
+    return int(size)

@@ -17,13 +17,19 @@ NAME, NEEDS_ARGUMENTS = "steps", False
 def command(json: Annotated[bool, typer.Option("--json", help="Print the pages for programs.")] = False) -> None:
     """List the steps of post-processing: what each does to a list. `rankcast explain NAME` shows its page, with a picture."""
     from rankcast import plugins
+    from rankcast.errors import PluginError
     from rankcast.replay.drawing import drawing
 
-    pages = {name: inspect.getdoc(plugins.load(plugins.STEPS, name)) or "" for name in plugins.names(plugins.STEPS)}
+    pages = {}
+    for name in plugins.names(plugins.STEPS):
+        try:
+            pages[name] = (inspect.getdoc(plugins.load(plugins.STEPS, name)) or "", drawing(name))
+        except PluginError as error:  # somebody else's: the others are still there
+            pages[name] = (str(error), None)
     if json:
-        print_json([{"name": name, "page": page, "picture": drawing(name)} for name, page in pages.items()])
+        print_json([{"name": name, "page": page, "picture": picture} for name, (page, picture) in pages.items()])
         return
     wide = max(map(len, pages))
-    for name, page in pages.items():
+    for name, (page, _) in pages.items():
         print(plain(f"{name:<{wide}}  {' '.join(page.split(chr(10) + chr(10))[0].split())}"))
     print("pages with a picture: `rankcast explain cap`; a step of your own: `python: package.module:function`")

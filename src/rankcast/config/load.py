@@ -22,7 +22,7 @@ from rankcast.config.plan import (
     Vocabulary,
     name_steps,
 )
-from rankcast.config.problems import problems_of
+from rankcast.config.problems import message_of, problems_of
 from rankcast.config.references import reference_problems
 from rankcast.config.service import Service, Step, Table
 from rankcast.config.study import Study
@@ -208,12 +208,7 @@ class _Loader:
             return Table.model_validate(argument)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                message = (
-                    detail["msg"]
-                    if detail["type"] == "rankcast"
-                    else f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
-                )
-                self.problems.append(document.problem(message, location))
+                self.problems.append(document.problem(message_of(detail, Table), location))
             return None
 
     def _variants(

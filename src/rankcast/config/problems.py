@@ -56,6 +56,12 @@ def _inside_value(value: Any, part: str | int) -> Any:
     return _NOTHING
 
 
+def message_of(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """An error of a part of a file that was read by itself, in our words."""
+    inside = ".".join(str(part) for part in detail["loc"][: None if detail["type"] != "extra_forbidden" else -1])
+    return f"{inside}{': ' if inside else ''}{_message(detail, tuple(detail['loc']), model)}"
+
+
 def _message(detail: ErrorDetails, location: Location, model: type[BaseModel]) -> str:
     kind, found = detail["type"], detail.get("input")
     if kind == "missing":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from rankcast.config.fields import (
@@ -25,7 +25,8 @@ from rankcast.config.service import Candidates, Paths, Steps, Table
 from rankcast.errors import show
 
 WAYS = ("scores", "builtin", "python", "http", "mlflow")
-FUNCTION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+MODEL = re.compile(r"models:/[^/@\s][^/@]*(/[^/\s]+|@[^/\s]+)|runs:/[^/\s]+/\S+")
 Treatment = Literal["scores", "candidates", "steps", "served"]
 
 
@@ -46,6 +47,15 @@ def _function(value: object) -> object:
     return {"function": value} if isinstance(value, str) else value
 
 
+def _columns(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    for name in value or ():
+        scope, _, column = name.partition(".")
+        if scope not in ("request", "item", "user") or not column:
+            hint = f", such as item.{name}" if name.isidentifier() else ""
+            raise wrong(f"expected request.<column>, item.<column> or user.<column>{hint}, found {show(name)}")
+    return value
+
+
 class PythonVariant(Strict):
     """A function that scores candidates, and what it reads."""
 
@@ -53,7 +63,7 @@ class PythonVariant(Strict):
     """package.module:function; (requests, candidates) in, scores out"""
     reads: Paths = ()
     """files that the function reads, such as a trained model: they belong to the run's identity"""
-    columns: Names | None = None
+    columns: Annotated[Names | None, AfterValidator(_columns)] = None
     """which attributes are handed over (request.<column>, item.<column>, user.<column>); silent: all"""
 
 
@@ -145,9 +155,9 @@ class Variant(Strict):
         if len(given) != 1:
             found = f", found {' and '.join(f'`{name}`' for name in given)}" if given else ""
             raise wrong(f"expected one of `scores`, `builtin`, `python`, `http` and `mlflow`{found}")
-        if self.mlflow is not None and not self.mlflow.startswith(("models:/", "runs:/")):
+        if self.mlflow is not None and not MODEL.fullmatch(self.mlflow):
             raise wrong(f"mlflow: expected a model such as models:/ranker/3, found {show(self.mlflow)}")
-        if self.python is not None and not FUNCTION.match(self.python.function):
+        if self.python is not None and not FUNCTION.fullmatch(self.python.function):
             raise wrong(f"python: expected a function such as myshop.models:score, found {show(self.python.function)}")
         return self
 

@@ -14,7 +14,7 @@ import polars as pl
 from rankcast.comparison.table import Part
 from rankcast.config.plan import Plan, PlannedVariant, Vocabulary
 from rankcast.config.service import Table
-from rankcast.config.study import HttpVariant
+from rankcast.config.study import WAYS, HttpVariant
 from rankcast.config.yaml import dotted
 from rankcast.errors import ConfigError, DataError, Place, Problem, nearest
 from rankcast.evaluate.catalogue import Catalogue, History
@@ -145,7 +145,7 @@ def _api(plan: Plan, name: str, spec: HttpVariant, logs: Logs) -> Api:
         rate=spec.rate,
         failures=spec.failures,
         integers=logs.ids.items.dtype == pl.Int64 if len(logs.ids.items) else None,
-        place=_place(plan, plan.study_file, "variants", name, "http"),
+        place=place_of(plan, plan.study_file, "variants", name, "http"),
         mask=plan.environment.mask,
     )
 
@@ -202,6 +202,12 @@ def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
         for parameter, value in (variant.spec.http.query or {}).items()
         if _read_by(value)[0]
     ]
+    wanted += [
+        (study, ("variants", variant.name, "python", "columns", at), column)
+        for variant in plan.variants
+        if variant.spec.python is not None
+        for at, column in enumerate(variant.spec.python.columns or ())
+    ]
     problems = []
     for file, location, need in dict.fromkeys(wanted):
         scope, dot, name = need.partition(".")
@@ -226,7 +232,7 @@ def _model(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Model:
     file, place = plan.place(planned, "steps")
     steps = []
     for at, one in enumerate(planned.steps):
-        here = _place(plan, file, *place, at)
+        here = place_of(plan, file, *place, at)
         with here.blamed():
             if "score" in one.step.needs() and planned.name in loaded.scores and loaded.scores[planned.name].ranked:
                 raise DataError(f"reads `score`, but variants.{planned.name} has only an order, no scores")
@@ -242,7 +248,13 @@ def _model(plan: Plan, planned: PlannedVariant, loaded: Loaded) -> Model:
         steps=tuple(steps),
         served=planned.served,
         borrows=planned.spec.http is not None,
+        place=_place_of_scores(plan, planned),
     )
+
+
+def _place_of_scores(plan: Plan, planned: PlannedVariant) -> Place:
+    way = next(way for way in WAYS if getattr(planned.spec, way) is not None)
+    return place_of(plan, plan.study_file, "variants", planned.name, way)
 
 
 def _source_of(planned: PlannedVariant, loaded: Loaded) -> ScoreParts | Scorer:
@@ -255,7 +267,8 @@ def _source_of(planned: PlannedVariant, loaded: Loaded) -> ScoreParts | Scorer:
     return scorer if scorer is not None else loaded.scores[planned.name]
 
 
-def _place(plan: Plan, file: str, *location: str | int) -> Place:
+def place_of(plan: Plan, file: str, *location: str | int) -> Place:
+    """A place of one of the two files."""
     return Place(file, plan.line(file, *location), dotted(location))
 
 
@@ -277,7 +290,7 @@ def scene_of(plan: Plan, logs: Logs) -> Scene:
             history = History.before(logs.events, graded, start, len(logs.ids.items))
         catalogue = Catalogue(logs.items.frame, logs.items.known, history)
         for planned in plan.metrics:
-            with _place(plan, plan.study_file, "metrics").blamed():
+            with place_of(plan, plan.study_file, "metrics").blamed():
                 planned.metric.check(catalogue)
     return Scene(
         user=logs.requests.user,
@@ -292,7 +305,7 @@ def target_rule(plan: Plan, logs: Logs, known_until: int | None) -> Rule:
     admitted = np.ones(len(logs.requests.time), dtype=bool)
     if plan.where is not None:
         everyone = np.arange(len(admitted))
-        with _place(plan, plan.service_file, "targets", "where").blamed():
+        with place_of(plan, plan.service_file, "targets", "where").blamed():
             admitted = plan.where.evaluate(
                 lambda scope, name: _request_column(logs, scope, name, everyone), len(admitted)
             )
@@ -313,7 +326,7 @@ def weight_groups(plan: Plan, logs: Logs, targets: Ints) -> Ints | None:
         return None
     if average == "user":
         return logs.requests.user[targets]
-    with _place(plan, plan.service_file, "targets", "average").blamed():
+    with place_of(plan, plan.service_file, "targets", "average").blamed():
         return group_codes(_request_column(logs, "request", average.partition(".")[2], targets).alias(average))
 
 
@@ -326,7 +339,7 @@ def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Co
     for name in plan.study.segments:
         scope, _, column = name.partition(".")
         values = _request_column(logs, scope, column, targets)
-        with _place(plan, plan.study_file, "segments").blamed():
+        with place_of(plan, plan.study_file, "segments").blamed():
             codes = group_codes(values.alias(name))
         present, first, sizes = np.unique(codes, return_index=True, return_counts=True)
         kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SEGMENTS])

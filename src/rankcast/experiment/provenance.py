@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rankcast.config.plan import Plan
-from rankcast.experiment.assembly import inputs_of
-from rankcast.plugins import code_of
+from rankcast.errors import DataError, Place, Problem, RankcastError
+from rankcast.experiment.assembly import inputs_of, place_of
+from rankcast.plugins import BUILTINS, METRICS, STEPS, code_behind, code_of
 from rankcast.replay.models.mlflow import MlflowModel
 
 
@@ -25,20 +28,50 @@ def private_text(plan: Plan) -> str:
 
 
 def private_code(plan: Plan) -> dict[str, str]:
-    """The text of every private module that shapes the lists: of steps and of variants; and which model a registry gave."""
-    words = {one.argument for variant in plan.variants for one in variant.steps if one.kind == "python"}
-    words |= {variant.spec.python.function for variant in plan.variants if variant.spec.python is not None}
-    code = {module: text for word in sorted(words) for module, text in code_of(word).items()}
+    """The text of every module, not our own, that shapes the lists: of steps, builtins and variants; and which model a registry
+    gave. Every problem of all of them is told at once.
+    """
+    wanted: list[tuple[Place, Callable[[], dict[str, str]]]] = []
     for variant in plan.variants:
-        if variant.spec.mlflow is not None:
-            code[f"variants.{variant.name}"] = MlflowModel(variant.spec.mlflow).identity()
+        file, at = plan.place(variant, "steps")
+        for number, one in enumerate(variant.steps):
+            place = place_of(plan, file, *at, number)
+            wanted.append((place, partial(code_behind, STEPS, one.kind)))
+            if one.kind == "python":
+                wanted.append((place, partial(code_of, one.argument)))
+        spec, here = variant.spec, ("variants", variant.name)
+        if spec.builtin is not None:
+            place = place_of(plan, plan.study_file, *here, "builtin")
+            wanted.append((place, partial(code_behind, BUILTINS, spec.builtin)))
+        if spec.python is not None:
+            place = place_of(plan, plan.study_file, *here, "python")
+            wanted.append((place, partial(code_of, spec.python.function)))
+        if spec.mlflow is not None:
+            place = place_of(plan, plan.study_file, *here, "mlflow")
+            wanted.append((place, partial(_registered, variant.name, spec.mlflow)))
+    code: dict[str, str] = {}
+    problems: list[Problem] = []
+    for place, look in wanted:
+        try:
+            with place.blamed():
+                code |= look()
+        except RankcastError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(dict.fromkeys(problems))
     return code
 
 
+def _registered(variant: str, model: str) -> dict[str, str]:
+    return {f"variants.{variant}": MlflowModel(model).identity()}
+
+
 def metric_code(plan: Plan) -> dict[str, str]:
-    """The text of every private module of metrics."""
-    words = [planned.metric.name for planned in plan.metrics if ":" in planned.metric.name]
-    return {module: text for word in words for module, text in code_of(word).items()}
+    """The text of every module of metrics that is not our own."""
+    code: dict[str, str] = {}
+    for name in (planned.metric.name for planned in plan.metrics):
+        code |= code_of(name) if ":" in name else code_behind(METRICS, name)
+    return code
 
 
 _MANNERS = ("concurrency", "timeout", "retries", "rate", "failures")  # how an API is asked, not what

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rankcast.errors import Place
+from rankcast.errors import NOWHERE, Place
 from rankcast.evaluate.exposure import Shown
 from rankcast.evaluate.judge import Scene, Slates, judge
 from rankcast.evaluate.labels import Labels
@@ -43,6 +43,7 @@ class Model:
     steps: tuple[NamedStep, ...]
     served: int
     borrows: bool = False
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def _replay(work: Work, shard: Shard) -> dict[str, Replay]:
             steps=work.steps[model.name],
             served=model.served,
             borrows=model.borrows,
+            place=model.place,
         )
         for model in work.models
     ]

@@ -48,7 +48,7 @@ class Batches:
         """
         owner = logs.requests.user[requests] if self.scores.by_user else requests
         batch = self.index.at_or_before(owner, logs.requests.time[requests] + clocks.scores)
-        if lag:
+        if lag and len(self.scores.owner):
             other = np.clip(batch - lag, -1, len(self.scores.owner) - 1)
             known = (batch >= 0) & (other >= 0) & (self.scores.owner[np.maximum(other, 0)] == owner)
             batch = np.where(known, other, -1 if lag > 0 else batch)

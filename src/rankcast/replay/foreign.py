@@ -19,7 +19,7 @@ from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.ragged import repeats
 
-_WORD = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+_WORD = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _ROW = "_rankcast_row"
 
 
@@ -45,7 +45,7 @@ class Generators(Mapping[Any, np.random.Generator]):
 
 def word_of(argument: object, example: str) -> str:
     """A function as it is named in a file: `package.module:function`."""
-    if not isinstance(argument, str) or not _WORD.match(argument):
+    if not isinstance(argument, str) or not _WORD.fullmatch(argument):
         raise ConfigError(f"expected a function such as `{example}`, found {show(argument)}")
     return argument
 
@@ -77,7 +77,12 @@ def lists_of(word: str, answer: object, before: Lists, asked: pl.DataFrame) -> L
     value = before.value[rows]
     if c.SCORE in frame.columns:
         value = _numbers(word, frame[c.SCORE])
-        value = np.where(np.isnan(value), before.value[rows], value)
+        broken = np.flatnonzero(np.isnan(value) & ~np.isnan(before.value[rows]))  # what was placed has none
+        if len(broken):
+            raise PluginError(
+                f"`{word}`: {len(broken):,} of {len(value):,} scores are null or NaN, such as {_row(asked, rows[broken[0]])}; "
+                "leave the column `score` out to keep the scores as they are"
+            )
     order = np.argsort(before.position[rows], kind="stable")
     return replace(before.take(rows[order]), value=value[order])
 
@@ -103,14 +108,18 @@ def scores_of(word: str, answer: object, asked: pl.DataFrame) -> tuple[Bools, Fl
     value = _numbers(word, given)
     broken = np.flatnonzero(np.isnan(value))
     if len(broken):
-        row = asked.row(int(rows[broken[0]]), named=True)
         raise PluginError(
-            f"`{word}`: {len(broken):,} of {len(value):,} scores are null or NaN, such as request_id={row[c.REQUEST_ID]}, "
-            f"item_id={row[c.ITEM_ID]}; what cannot be scored is left out of a frame with request_id, item_id and score"
+            f"`{word}`: {len(broken):,} of {len(value):,} scores are null or NaN, such as {_row(asked, rows[broken[0]])}; "
+            "what cannot be scored is left out of a frame with request_id, item_id and score"
         )
     scored = np.zeros(len(asked), dtype=bool)
     scored[rows] = True
     return scored, value[np.argsort(rows, kind="stable")]
+
+
+def _row(asked: pl.DataFrame, at: int) -> str:
+    row = asked.row(int(at), named=True)
+    return f"request_id={clip(str(row[c.REQUEST_ID]), 60)}, item_id={clip(str(row[c.ITEM_ID]), 60)}"
 
 
 def frame_of(word: str, answer: object) -> pl.DataFrame | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rankcast.errors import NOWHERE, Place
 from rankcast.replay import candidates as pools
 from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.candidates import Batches, Held, Scored
@@ -32,6 +33,7 @@ class Variant:
     steps: Sequence[BoundStep]
     served: int
     borrows: bool = False
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ def _score(variant: Variant, base: Scored | None, requests: Ints, service: Servi
         kind = pools.IMPRESSIONS if variant.candidates == pools.SCORED else variant.candidates
         return _pool(kind, requests, service)
 
-    return pools.of_scorer(variant.source, pool, requests, logs, service.setting)
+    with variant.place.blamed():
+        return pools.of_scorer(variant.source, pool, requests, logs, service.setting)
 
 
 def _lent(base: Scored) -> Pool:

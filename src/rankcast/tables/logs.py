@@ -92,11 +92,13 @@ class Scores:
     """What a variant scored: batches of ranked rows, best first, ties by item.
 
     `owner` of a batch is a request or a user code (`by_user`); `computed` its instant, the beginning of time where the
-    file has none. Rows of batch b are `start[b]` .. `start[b + 1]`. `value` is the score, or minus the rank (`ranked`).
+    file has none (`batched` says so). Rows of batch b are `start[b]` .. `start[b + 1]`. `value` is the score, or minus the
+    rank (`ranked`).
     """
 
     by_user: bool
     ranked: bool
+    batched: bool
     owner: Ints
     computed: Ints
     start: Ints

@@ -20,6 +20,7 @@ from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.lists import RIGHT, Clocks, Lists
 from rankcast.replay.post_processing import BoundStep, run_step
 from rankcast.replay.step import Context, NamedStep
+from rankcast.replay.steps.python import Python
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 from rankcast.tables.ragged import spans
 from rankcast.tables.valuesets import group_codes
@@ -85,7 +86,7 @@ def probe(
             return _through(bound, source.candidates(requests, logs, clocks, lag).lists)
         return _through(bound, replace(_only(candidates, at, requests), clocks=clocks))
 
-    for hour in HOURS:
+    for hour in () if _foreign(bound) else HOURS:
         when = f"{abs(hour)} h {'later' if hour > 0 else 'earlier'}"
         held(rerun(Clocks(*(hour * _HOUR,) * 3)), f"requests {when}")
         for table in _timed(source, bound):
@@ -93,7 +94,7 @@ def probe(
                 f"{abs(hour)} h {'earlier' if hour > 0 else 'later'}"  # the other way round: it is the table that moves
             )
             held(rerun(Clocks(**{table: hour * _HOUR})), f"{table} {when}")
-    if isinstance(source, Batches) and len(source.scores.owner) > len(source.owners):
+    if isinstance(source, Batches) and source.scores.batched and not _foreign(bound):
         held(rerun(RIGHT, 1), "scores one batch older")
         held(rerun(RIGHT, -1), "scores one batch newer")
     rest = _only(processed, at, requests)
@@ -102,9 +103,14 @@ def probe(
     return Probed(requests, overlap[at], tuple(names), np.stack(after, axis=1) if after else np.zeros((len(at), 0)))
 
 
+def _foreign(bound: Sequence[BoundStep]) -> bool:
+    """Whether production's own code runs: it may be slow, so it is not asked a hundred times what if."""
+    return any(isinstance(one.named.step, Python) for one in bound)
+
+
 def _timed(source: object, bound: Sequence[BoundStep]) -> list[str]:
     """The tables whose clock matters to the baseline, where it is more than one."""
-    tables = ["scores"] if isinstance(source, Batches) and len(source.scores.owner) > len(source.owners) else []
+    tables = ["scores"] if isinstance(source, Batches) and source.scores.batched else []
     needs = {need for one in bound for need in one.named.step.needs()}
     tables += [table for table in ("availability", "events") if table in needs]
     return tables if len(tables) > 1 else []

@@ -72,13 +72,21 @@ def _overlap(common: Common, first: int, end: int, p: float) -> tuple[Floats, Fl
     weight = p**d / d
     some = s > 0
     s_or_1 = np.maximum(s, 1)
-    extrapolated = (1 - p) / p * ((x * weight * inside).sum(1) + (x_s * (d - s) / s_or_1 * weight * beyond).sum(1))
+    extrapolated = (1 - p) / p * (_total(x * weight * inside) + _total(x_s * (d - s) / s_or_1 * weight * beyond))
     extrapolated += (((x_l - x_s) / np.maximum(long, 1) + x_s / s_or_1) * p**long)[:, 0]
-    low = (1 - p) / p * (((x - x_l) * weight * inside).sum(1) - x_l[:, 0] * np.log(1 - p))
+    low = (1 - p) / p * (_total((x - x_l) * weight * inside) - x_l[:, 0] * np.log(1 - p))
     full = (s + long - x_l)[:, 0]  # from this depth on the lists can agree in everything
-    high = (1 - p) / p * ((x + np.maximum(0, d - s)) * weight * inside).sum(1)
+    high = (1 - p) / p * _total((x + np.maximum(0, d - s)) * weight * inside)
     high += (1 - p) / p * _between(x_l[:, 0], s[:, 0], long[:, 0], full, p) + p ** np.maximum(full - 1, long[:, 0])
     return np.where(some[:, 0], extrapolated, 0.0), np.where(some[:, 0], low, 0.0), high
+
+
+def _total(rows: Floats) -> Floats:
+    """The sum of each row, added from left to right: NumPy's own sum rounds otherwise when zeros follow, as many as the
+    longest list of a shard has.
+    """
+    total: Floats = rows.cumsum(axis=1)[:, -1]
+    return total
 
 
 def _between(x: Floats, s: Ints, long: Ints, full: Floats, p: float) -> Floats:

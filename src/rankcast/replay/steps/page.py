@@ -58,7 +58,9 @@ class Page:
         number = column.cast(pl.Float64, strict=False) if column.dtype.is_numeric() or column.dtype == pl.Null else None
         if number is None:
             raise DataError(f"request.{self.number}: expected page numbers, found {column.dtype}")
-        broken = column.filter(((number < 1) | (number != number.floor())).fill_null(value=False))
+        broken = column.filter(
+            ((number < 1) | (number != number.floor()) | number.is_infinite()).fill_null(value=False)
+        )
         if len(broken):
             raise DataError(
                 f"request.{self.number}: {len(broken)} of {len(column)} values are no page number, such as "

@@ -17,8 +17,9 @@ class Python:
 
     The frame is Polars, best first per request: request_id, user_id, timestamp, item_id, rank, score, and all other columns
     as `request.<name>`, `item.<name>`, `user.<name>`. What comes back (Polars, pandas or Arrow) are rows of it, fewer or in
-    another order: the order of rows is the new order; a column `score` is the new score. It is called once per shard, with
-    whole requests, so what it does to a request may depend on that request alone. `generators[request_id]` is a NumPy
+    another order: the order of rows is the new order; a column `score` is the new score. It is called with the
+    whole lists of many requests, and again to see what would be without another step, so what it does to a request may
+    depend on that request alone. `generators[request_id]` is a NumPy
     generator with the same draws however the work is split. The text of its module belongs to the run's id.
 
     `python: myshop.serving:diversify`

@@ -18,7 +18,7 @@ from rankcast.tables.logs import Logs
 @dataclass(frozen=True)
 class Rerank:
     """Gives every item a new score, an SQL number over request.*, item.*, user.* and score, and orders the list by it: best
-    first, ties by item_id. A null score is refused.
+    first, ties by item_id. A null or NaN score is refused.
 
     `rerank: {sql: "score * CASE WHEN item.premium THEN 1.2 ELSE 1 END"}`
     """
@@ -50,7 +50,7 @@ class Rerank:
         if len(broken):
             first = int(broken[0])
             raise DataError(
-                f"{len(broken)} of {len(value)} new scores are null, such as request_id="
+                f"{len(broken)} of {len(value)} new scores are null or NaN, such as request_id="
                 f"{logs.ids.requests[int(lists.row_requests()[first])]}, item_id={logs.ids.items[int(lists.item[first])]}; "
                 "give every item a score, e.g. with coalesce or ELSE"
             )

@@ -159,6 +159,7 @@ class ScoreRows(_Owned):
         return Scores(
             by_user=self.by_user,
             ranked=self.ranked,
+            batched=self.batched,
             owner=owner[start],
             computed=np.full(len(start), -FOREVER, dtype=np.int64) if computed is None else computed[start],
             start=np.append(start, len(rows)).astype(np.int64),
