@@ -46,8 +46,8 @@ def _backwards(candidates):  # type: ignore[no-untyped-def]
 
     from rankcast.replay.lists import ordered
 
-    def wrong(self, requests, logs, **what_if):  # type: ignore[no-untyped-def]
-        scored = candidates(self, requests, logs, **what_if)
+    def wrong(self, requests, logs, *what_if):  # type: ignore[no-untyped-def]
+        scored = candidates(self, requests, logs, *what_if)
         lists = scored.lists
         return replace(scored, lists=ordered(requests, lists.position, lists.item, -lists.value))
 

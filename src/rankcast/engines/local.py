@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from rankcast.errors import RunError
 Shard = TypeVar("Shard")
 Outcome = TypeVar("Outcome")
 
+_LOOK = 0.2  # seconds after which whoever waits looks whether somebody pressed Ctrl-C
 _function: Callable[[Any], Any]
 
 
@@ -33,6 +35,8 @@ def run(function: Callable[[Shard], Outcome], shards: Sequence[Shard], processes
     )
     try:
         for future in _submit(pool, shards):
+            while not future.done():
+                wait_for([future], timeout=_LOOK)  # a signal that another thread takes does not end the waiting
             yield future.result()
     except BrokenProcessPool as error:
         raise RunError(

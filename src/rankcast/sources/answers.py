@@ -17,6 +17,7 @@ from rankcast.tables import columns as c
 
 _EXAMPLES = 3
 _ENOUGH = 10  # failures and nothing else: there is nobody to ask
+_LOOK = 0.2  # seconds after which whoever waits looks whether somebody pressed Ctrl-C
 _AT_ONCE = 3  # questions that wait for each one that is asked
 
 
@@ -182,7 +183,7 @@ class _Asking:
                 self._pending.add(self._pool.submit(put, self._api, self._client, self._pace, question))
             if not self._pending:
                 return
-            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._pending, timeout=_LOOK, return_when=FIRST_COMPLETED)
             for future in done:
                 self._pending.discard(future)
                 answer = None if future.cancelled() else future.result()
