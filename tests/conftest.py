@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from own_code import Shop, small
 from rankcast.progress import Progress
 from rankcast.runs.folder import Run
 from rankcast.study import run, schema_files
@@ -46,3 +49,11 @@ def shared_data() -> Path:
     if not (folder / "slantour_ab").is_dir():
         pytest.skip(f"the real logs are not here ({folder}); set RANKCAST_DATA to the folder that holds slantour_ab")
     return folder
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # code that is rewritten within a second is read anew
+    yield Shop(small(tmp_path))
+    sys.modules.pop("shop", None)
