@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _WIDE = 160
+_EVERY = 10.0  # seconds between two lines of a log
 _MOST_REASONS = 5
 
 
@@ -27,7 +29,7 @@ def plain(text: str) -> str:
 
 
 class TerminalProgress(Progress):
-    """Shows each stage on stderr, with a bar where someone is watching."""
+    """Shows each stage on stderr, with a bar where someone is watching, now and then a line where it is a log."""
 
     def note(self, stage: str, text: str) -> None:
         sys.stderr.write(f"{stage:>8}  {plain(text)}\n")
@@ -35,12 +37,33 @@ class TerminalProgress(Progress):
 
     def track(self, stage: str, items: Iterable[Item], total: int) -> Iterator[Item]:
         if not sys.stderr.isatty():
-            yield from items
+            yield from self._lines(stage, items, total)
             return
         from rich.console import Console
         from rich.progress import track
 
         yield from track(items, description=f"{stage:>8}", total=total, console=Console(stderr=True), transient=True)
+
+    def _lines(self, stage: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+        begun = told = time.monotonic()
+        for number, item in enumerate(items, 1):
+            yield item
+            now = time.monotonic()
+            if now - told > _EVERY and number < total:
+                told = now
+                left = (now - begun) / number * (total - number)
+                self.note(stage, f"{number:,} of {total:,} done, about {time_left(left)} left")
+
+
+def time_left(seconds: float) -> str:
+    """A span as people say it.
+
+    >>> time_left(42), time_left(200), time_left(9000)
+    ('42 s', '3 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
 
 
 def print_run(run: Run) -> None:
