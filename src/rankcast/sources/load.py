@@ -29,6 +29,7 @@ Progress = Callable[[str], None]
 SCORED, POOLED, PLACED = "scores/", "candidates/", "placed/"
 _BYTES_PER_ROW = 250  # of a wide table, while its part is replayed and judged
 _TABLES = 2  # tables are held as they came and encoded
+_LEAST_MEMORY = 100_000_000  # bytes below which SQL cannot work
 _LEAST_ROWS = 50_000  # in a part: below, parts cost more than they save
 _ID_OWNERS = {c.REQUEST_ID: "requests", c.USER_ID: "requests", c.ITEM_ID: "items"}
 
@@ -151,7 +152,9 @@ def load(inputs: Inputs, means: Means, progress: Progress, with_wide: bool = Tru
     wides: dict[str, Wide] = {}
     for name, source, schema in inputs.wide() if with_wide else ():
         try:
-            wide = Wide.open(source, schema, inputs.timezone, means.folder / name)
+            wide = Wide.open(
+                source, schema, inputs.timezone, means.folder / name, max(_LEAST_MEMORY, means.memory // 2)
+            )
             wides[name] = wide
             tables[name] = _Table(source, schema, wide.head())
             rows |= dict(zip(wide.paths.values(), wide.rows.values(), strict=False))

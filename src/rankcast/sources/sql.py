@@ -45,8 +45,8 @@ def read(source: Source, timezone: str) -> pl.DataFrame:
             raise DataError(source.problem(_first_lines(error), "sql")) from error
 
 
-def write(source: Source, timezone: str, target: Path) -> None:
-    """The same rows as a parquet file."""
+def write(source: Source, timezone: str, target: Path, memory: int | None = None) -> None:
+    """The same rows as a parquet file. DuckDB keeps to `memory` (bytes), with the rest beside the target."""
     import duckdb
 
     wrong = syntax_problem(source.sql or "")
@@ -54,6 +54,12 @@ def write(source: Source, timezone: str, target: Path) -> None:
         raise DataError(source.problem(wrong, "sql"))
     connection = duckdb.connect()
     try:
+        if memory is not None:
+            connection.execute(f"SET memory_limit = '{memory}B'")
+            connection.execute(f"SET temp_directory = '{_quoted(target.with_suffix('.spill'))}'")
+            connection.execute(
+                "SET preserve_insertion_order = false"
+            )  # which takes memory, and no order of rows matters
         _open_views(connection, source, target, timezone)
         statement = (source.sql or "").strip().rstrip(";")
         connection.execute(f"COPY ({statement}\n) TO '{_quoted(target)}' (FORMAT parquet)")

@@ -37,12 +37,12 @@ class Wide:
     integers: frozenset[str] = field(default=frozenset())
 
     @classmethod
-    def open(cls, source: Source, schema: Schema, timezone: str, folder: Path) -> Wide:
+    def open(cls, source: Source, schema: Schema, timezone: str, folder: Path, memory: int) -> Wide:
         """Find the files and look at their columns; what is no parquet is copied into `folder`. DataError as for any table."""
         folder.mkdir(parents=True, exist_ok=True)
         if source.sql is not None:
             target = folder / "sql.parquet"
-            sql.write(source, timezone, target)
+            sql.write(source, timezone, target, memory)
             return cls(source, schema, timezone, {target: source.reads}, {})
         if source.files is None:
             raise DataError(source.problem("expected `path` or `sql`"))
