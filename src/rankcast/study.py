@@ -93,12 +93,13 @@ def run(
     `repeat`: a run folder, instead of a study: the run is made again from its manifest, and RunError names every input that
     has changed since.
     """
+    local.refuse_inside()
     if Path(out).exists() and not Path(out).is_dir():
         raise RunError(f"{out} is a file; expected a folder to keep runs in")
     progress = progress or Progress()
     allowed = Allowance(memory, processes, progress)
     if repeat is not None:
-        earlier = Run(Path(repeat))
+        earlier = runs.open_run(str(repeat), Path(out))
         planned = repeated_plan(earlier)
         with _masked(planned):
             changed = what_changed(planned, earlier)
@@ -203,7 +204,9 @@ class _Experiment:
         first = int(logs.requests.time[population.replayed].min())
         findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants))
         results = Results(
-            counts=(*loaded.counts, *merge.longer_logged(work, population), *merge.label_counts(outcomes), *folded),
+            counts=merge.in_order(
+                (*loaded.counts, *merge.longer_logged(work, population), *merge.label_counts(outcomes), *folded)
+            ),
             targets=population.ledger,
             variants=variants,
             steps=merge.step_rows(done),
@@ -247,11 +250,19 @@ class _Experiment:
             labels=labels,
             scene=assembly.scene_of(self.plan, loaded.logs),
             is_target=is_target,
-            chosen=sample_of(population.replayed, size),
+            chosen=sample_of(population.replayed, size, self._candidates(loaded)),
             metrics=[planned.metric for planned in self.plan.metrics],
             unlabelled_as_zero=self.plan.service.targets.without_labels == "zero",
             folder=self.folder,
         )
+
+    def _candidates(self, loaded: Loaded) -> float:
+        """About how many candidates the baseline has for a request."""
+        scores = loaded.scores.get(self.plan.study.baseline)
+        if scores is None:
+            return float(len(loaded.logs.intervals.item))
+        owners = loaded.logs.ids.users if scores.by_user else loaded.logs.ids.requests
+        return scores.total / max(1, len(owners))
 
     def _replay(self, work: Work, loaded: Loaded, population: Population) -> list[Outcome]:
         tasks = self._shards(work, loaded, population)
@@ -311,7 +322,7 @@ class _Experiment:
             clock.stages,
             clock.started,
             plan.study_folder,
-            Repeat(files, made.code, made.replay, work),
+            Repeat(files, made.code, provenance.private_hash(plan), made.replay, work),
         )
 
     def _place(self) -> Path:

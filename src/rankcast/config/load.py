@@ -30,6 +30,7 @@ from rankcast.config.yaml import Document, Location, load, text_of
 from rankcast.errors import ConfigError, Problem, RankcastError, nearest, show
 
 Model = TypeVar("Model", bound=BaseModel)
+_WORDS = {"candidates", "served"}
 _VARIABLES_IN = {"path", "sql", "where", "files", "service", "url", "headers", "reads"}
 
 
@@ -199,6 +200,9 @@ class _Loader:
             table = None
             if getattr(built, "has_table", False):
                 table = self._table(argument, document, (*place, step.kind))
+            if step.name in _WORDS:
+                problem = f"`{step.name}` is a word of the report; choose another name for the step"
+                self.problems.append(document.problem(problem, (*place, "name")))
             planned.append(PlannedStep(step.name or step.kind, step.kind, argument, built, table))
         return name_steps(planned)
 

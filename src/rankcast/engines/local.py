@@ -19,8 +19,15 @@ from rankcast.errors import RunError
 Shard = TypeVar("Shard")
 Outcome = TypeVar("Outcome")
 
+_WORKER = "RANKCAST_WORKER"
 _LOOK = 0.2  # seconds after which whoever waits looks whether somebody pressed Ctrl-C
 _function: Callable[[Any], Any]
+
+
+def refuse_inside() -> None:
+    """A script that starts processes is imported by each of them: without a guard it would start the same work again."""
+    if os.environ.get(_WORKER):
+        raise RunError("with several processes, the call must stand under `if __name__ == '__main__':` in a script")
 
 
 def run(function: Callable[[Shard], Outcome], shards: Sequence[Shard], processes: int = 1) -> Iterator[Outcome]:
@@ -40,8 +47,8 @@ def run(function: Callable[[Shard], Outcome], shards: Sequence[Shard], processes
             yield future.result()
     except BrokenProcessPool as error:
         raise RunError(
-            "a process that shared the work was killed, probably for want of memory; run again with less --memory or fewer "
-            "--processes: what is done is taken up"
+            "a process that shared the work ended, probably for want of memory: run again with less --memory or fewer "
+            "--processes, what is done is taken up; in a script, the call must stand under `if __name__ == '__main__':`"
         ) from error
     except BaseException:
         for process in list((getattr(pool, "_processes", None) or {}).values()):
@@ -54,9 +61,11 @@ def run(function: Callable[[Shard], Outcome], shards: Sequence[Shard], processes
 def _submit(pool: ProcessPoolExecutor, shards: Sequence[Any]) -> list[Future[Any]]:
     """Hand out the work. Whoever presses Ctrl-C means this process: those that start here never hear of it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ[_WORKER] = "1"
     try:
         return [pool.submit(_evaluate, shard) for shard in shards]
     finally:
+        del os.environ[_WORKER]
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

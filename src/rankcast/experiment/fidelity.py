@@ -151,10 +151,14 @@ def _suspects(
         after = np.concatenate([one.after for one in probed])[order]
         closest: Suspect | None = None  # of all clocks, only the one that fits best
         for name, values in zip(probed[0].names, after.T, strict=True):
-            if not _clearly(values - before):
+            known = ~np.isnan(values)
+            if not known.any() or not _clearly((values - before)[known]):
                 continue
             one = Suspect(
-                what=f"with {name}", overlap=float(values.mean()), before=float(before.mean()), requests=len(order)
+                what=f"with {name}",
+                overlap=float(values[known].mean()),
+                before=float(before[known].mean()),
+                requests=int(known.sum()),
             )
             if not name.endswith(CLOCKS):
                 found.append(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -98,6 +98,19 @@ def invalid(measured: Fidelity | None, at_least: float) -> str | None:
         f"fidelity {measured.overlap:.3f} is below {at_least:g}: the replayed baseline is not what users saw, so neither "
         "is the replay of a variant"
     )
+
+
+_TABLES = ("", "scores/", "candidates/", "placed/")
+
+
+def in_order(counts: Iterable[Count]) -> tuple[Count, ...]:
+    """Counts by kind of table and name, whether their tables were read now or by an earlier run."""
+
+    def kind(count: Count) -> tuple[int, str]:
+        prefix = next((one for one in _TABLES[1:] if count.table.startswith(one)), "")
+        return _TABLES.index(prefix), (count.table + count.what) if prefix else ""
+
+    return tuple(sorted(counts, key=kind))
 
 
 def longer_logged(work: Work, population: Population) -> list[Count]:

@@ -36,6 +36,7 @@ class _Manifest(_Lenient):
     files: _Files
     data: list[Fingerprint]
     private_code: dict[str, str]
+    variables: str
 
 
 def repeated_plan(run: Run) -> Plan:
@@ -64,6 +65,9 @@ def what_changed(planned: Plan, run: Run) -> list[str]:
         for name in sorted(set(code) | set(told.private_code))
         if code.get(name) != told.private_code.get(name)
     ]
+    if provenance.private_hash(planned) != told.variables:
+        names = ", ".join(planned.environment.values) or "none"
+        lines.append(f"what environment variables fill in (${{...}}: {names}) has changed since run {run.id}")
     return lines
 
 

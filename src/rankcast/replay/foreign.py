@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,21 +52,34 @@ def word_of(argument: object, example: str) -> str:
 
 
 def call(word: str, frames: tuple[pl.DataFrame, ...], generators: Generators) -> Any:
-    """The answer of a function; the generators go in last where it takes one argument more than there are frames."""
+    """The answer of a function; the generators go in where it asks for them: by name, or by one more argument than frames."""
     function = load_private(word)
     if not callable(function):
         raise PluginError(f"`{word}` is no function")
     with private(word):
-        return function(*frames, generators) if _takes(function, len(frames) + 1) else function(*frames)
+        if _asks_by_name(function):
+            return function(*frames, generators=generators)
+        return function(*frames, generators) if _needs(function, len(frames) + 1) else function(*frames)
 
 
-def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether a function may be called with so many positional arguments."""
-    try:
-        inspect.signature(function).bind(*range(count))
-    except (TypeError, ValueError):
-        return False
-    return True
+def _asks_by_name(function: Callable[..., Any]) -> bool:
+    with suppress(TypeError, ValueError):
+        parameter = inspect.signature(function).parameters.get("generators")
+        return parameter is not None and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+    return False
+
+
+def _needs(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function cannot do with fewer positional arguments: one that has a default is none of our business."""
+    with suppress(TypeError, ValueError):
+        places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        needed = [
+            one
+            for one in inspect.signature(function).parameters.values()
+            if one.kind in places and one.default is inspect.Parameter.empty
+        ]
+        return len(needed) >= count
+    return False
 
 
 def lists_of(word: str, answer: object, before: Lists, asked: pl.DataFrame) -> Lists:

@@ -52,7 +52,7 @@ class Run:
             if not isinstance(read, dict):
                 raise ValueError("no object")
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.folder / 'manifest.json'} cannot be read; remove the folder to run again") from error
+            raise RunError(f"{self.folder / 'manifest.json'} cannot be read as a manifest ({error})") from error
         return read
 
     @property

@@ -22,12 +22,13 @@ _PACKAGES = ("rankcast", "polars", "numpy", "duckdb", "scipy", "pydantic")
 
 @dataclass(frozen=True)
 class Repeat:
-    """What it takes to repeat a run besides the data: both files as they were, and where; hashes of private modules; the id of
-    the lists; how the work was done.
+    """What it takes to repeat a run besides the data: both files as they were, and where; hashes of private modules and of
+    what variables filled in; the id of the lists; how the work was done.
     """
 
     files: Mapping[str, Mapping[str, str]]
     private_code: Mapping[str, str]
+    variables: str
     replay: str
     work: Mapping[str, Any]
 
@@ -51,6 +52,7 @@ def manifest(
         "packages": {name: _version(name) for name in _PACKAGES},
         "code": code_fingerprint(),
         "private_code": code_hashes(repeat.private_code),
+        "variables": repeat.variables,
         "replay": repeat.replay,
         "files": {name: dict(file) for name, file in repeat.files.items()},
         "git": git_state(folder),

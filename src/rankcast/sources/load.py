@@ -150,13 +150,13 @@ def load(inputs: Inputs, means: Means, progress: Progress, with_wide: bool = Tru
     rows: dict[str, int] = {}
     tables, problems = _whole(inputs, rows, progress)
     wides: dict[str, Wide] = {}
-    for name, source, schema in inputs.wide() if with_wide else ():
+    for number, (name, source, schema) in enumerate(inputs.wide() if with_wide else ()):
         try:
             wide = Wide.open(
-                source, schema, inputs.timezone, means.folder / name, max(_LEAST_MEMORY, means.memory // 2)
+                source, schema, inputs.timezone, means.folder / f"copy-{number}", max(_LEAST_MEMORY, means.memory // 2)
             )
-            wides[name] = wide
             tables[name] = _Table(source, schema, wide.head())
+            wides[name] = wide
             rows |= dict(zip(wide.paths.values(), wide.rows.values(), strict=False))
         except DataError as error:
             problems += error.problems
@@ -274,11 +274,12 @@ def _encode(
     room = Room(means.memory // 4 if means.processes == 1 else 0)
     shelves: dict[str, ScoreRows | PoolRows] = {}
     problems: list[Problem] = []
-    for name, wide in wides.items():
+    for number, (name, wide) in enumerate(wides.items()):
+        place = means.folder / f"parts-{number}"  # names are the user's: they may be anything
         if wide.schema is SCORES:
-            shelf: ScoreRows | PoolRows = open_scores(name, wide, heads[name], keys, requests, cut, room, means.folder)
+            shelf: ScoreRows | PoolRows = open_scores(wide, heads[name], keys, requests, cut, room, place)
         else:
-            shelf = open_pool(name, wide, keys, requests, cut, room, means.folder)
+            shelf = open_pool(wide, keys, requests, cut, room, place)
         shelves[name] = shelf
         try:
             for batch in wide.batches():

@@ -11,8 +11,8 @@ from rankcast.errors import RankcastError
 from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.fidelity.rank_agreement import Common, kendall_tau, rank_biased_overlap, rank_error
 from rankcast.replay.lists import Lists
-from rankcast.replay.post_processing import Stage, without
-from rankcast.tables.logs import Bools, Floats
+from rankcast.replay.post_processing import Stage, through, without
+from rankcast.tables.logs import Bools, Floats, Ints
 
 CANDIDATES = "candidates"
 
@@ -55,8 +55,8 @@ def agreement(slates: Lists, stages: Sequence[Stage], candidates: Lists, served:
     for at, stage in enumerate(stages):
         try:
             lists, touched = without(stages, at)
-        except RankcastError:  # a later step cannot do without this one
-            left_out[stage.name] = np.full(logged.n, np.nan)
+        except RankcastError:  # for some request a later step cannot do without this one
+            left_out[stage.name] = _one_by_one(stages, at, np.arange(logged.n), served, logged)
             continue
         left_out[stage.name] = np.where(touched, overlaps(logged.mark(lists.first(served)).distinct(), logged), overlap)
     return Agreement(
@@ -71,6 +71,21 @@ def agreement(slates: Lists, stages: Sequence[Stage], candidates: Lists, served:
         after=after,
         without=left_out,
     )
+
+
+def _one_by_one(stages: Sequence[Stage], left_out: int, some: Ints, served: int, logged: Logged) -> Floats:
+    """Overlap without a step for some requests (positions); NaN for those alone for which a later step refuses the list."""
+    chosen = np.zeros(logged.n, dtype=bool)
+    chosen[some] = True
+    before = stages[left_out].before
+    try:
+        lists = through(stages[left_out + 1 :], before.keep(chosen[before.position]))
+    except RankcastError:
+        if len(some) == 1:
+            return np.array([np.nan])
+        halves = np.array_split(some, 2)
+        return np.concatenate([_one_by_one(stages, left_out, half, served, logged) for half in halves])
+    return overlaps(logged.mark(lists.first(served)).distinct(), logged)[some]
 
 
 def overlaps(lists: Lists, logged: Logged) -> Floats:

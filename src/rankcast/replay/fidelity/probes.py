@@ -6,8 +6,9 @@ step that the service file does not have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -20,12 +21,12 @@ from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.lists import RIGHT, Clocks, Lists
 from rankcast.replay.post_processing import BoundStep, run_step
 from rankcast.replay.step import Context, NamedStep
-from rankcast.replay.steps.python import Python
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 from rankcast.tables.ragged import spans
 from rankcast.tables.valuesets import group_codes
 
-SAMPLE = 1_000  # requests that are looked at, of all that are replayed
+SAMPLE, FEWEST = 1_000, 5  # requests that are looked at, of all that are replayed
+SAMPLE_ROWS = 250_000  # of their candidates, about
 HOURS = tuple(sorted((hour for hour in range(-14, 15) if hour), key=abs))
 CLOCKS = (" h earlier", " h later")  # how the names of changed clocks end
 _HOUR = 3_600_000_000
@@ -43,7 +44,9 @@ class MissingStep:
 
 @dataclass(frozen=True)
 class Probed:
-    """Overlap with the log as it is, and after each change, for the requests (codes) that were probed."""
+    """Overlap with the log as it is, and after each change (NaN where a step refuses the list that comes then), for the
+    requests (codes) that were probed.
+    """
 
     requests: Ints
     before: Floats
@@ -51,10 +54,13 @@ class Probed:
     after: Floats  # (requests, names)
 
 
-def sample_of(replayed: Ints, size: int) -> Bools:
-    """Which request codes are looked at: evenly spread over all that are replayed, whatever the shards."""
+def sample_of(replayed: Ints, size: int, candidates: float) -> Bools:
+    """Which request codes are looked at: evenly spread over all that are replayed, whatever the shards; fewer where requests
+    have many `candidates`.
+    """
+    most = max(FEWEST, min(SAMPLE, int(SAMPLE_ROWS / max(1.0, candidates))))
     chosen = np.zeros(size, dtype=bool)
-    chosen[replayed[:: max(1, -(-len(replayed) // SAMPLE))]] = True
+    chosen[replayed[:: max(1, -(-len(replayed) // most))]] = True
     return chosen
 
 
@@ -74,38 +80,54 @@ def probe(
     if not len(at):
         return None
     requests = candidates.requests[at]
-    logged = Logged.of(requests, served, logs)
-    names, after = [], []
+    ours, rest = _only(candidates, at), _only(processed, at)
 
-    def held(changed: Lists, what: str) -> None:
-        names.append(what)
-        after.append(overlaps(logged.mark(replace(changed.first(served), logged=None)).distinct(), logged))
+    def rerun(clocks: Clocks, lag: int = 0) -> Rerun:
+        def again(some: Ints) -> Lists:
+            if isinstance(source, Batches):
+                return _through(bound, source.candidates(requests[some], logs, clocks, lag).lists)
+            return _through(bound, replace(_only(ours, some), clocks=clocks))
 
-    def rerun(clocks: Clocks, lag: int = 0) -> Lists:
-        if isinstance(source, Batches):
-            return _through(bound, source.candidates(requests, logs, clocks, lag).lists)
-        return _through(bound, replace(_only(candidates, at, requests), clocks=clocks))
+        return again
 
-    for hour in () if _foreign(bound) else HOURS:
+    reruns: dict[str, Rerun] = {}
+    for hour in HOURS:
         when = f"{abs(hour)} h {'later' if hour > 0 else 'earlier'}"
-        held(rerun(Clocks(*(hour * _HOUR,) * 3)), f"requests {when}")
+        reruns[f"requests {when}"] = rerun(Clocks(*(hour * _HOUR,) * 3))
         for table in _timed(source, bound):
             when = (
                 f"{abs(hour)} h {'earlier' if hour > 0 else 'later'}"  # the other way round: it is the table that moves
             )
-            held(rerun(Clocks(**{table: hour * _HOUR})), f"{table} {when}")
-    if isinstance(source, Batches) and source.scores.batched and not _foreign(bound):
-        held(rerun(RIGHT, 1), "scores one batch older")
-        held(rerun(RIGHT, -1), "scores one batch newer")
-    rest = _only(processed, at, requests)
+            reruns[f"{table} {when}"] = rerun(Clocks(**{table: hour * _HOUR}))
+    if isinstance(source, Batches) and source.scores.batched:
+        reruns["scores one batch older"] = rerun(RIGHT, 1)
+        reruns["scores one batch newer"] = rerun(RIGHT, -1)
     for one in missing:
-        held(_through([one.bound], rest), f"a step `{one.text}`")
-    return Probed(requests, overlap[at], tuple(names), np.stack(after, axis=1) if after else np.zeros((len(at), 0)))
+        reruns[f"a step `{one.text}`"] = partial(_with, one.bound, rest)
+    everything = np.arange(len(at))
+    after = [_overlaps(again, everything, requests, served, logs) for again in reruns.values()]
+    return Probed(requests, overlap[at], tuple(reruns), np.stack(after, axis=1) if after else np.zeros((len(at), 0)))
 
 
-def _foreign(bound: Sequence[BoundStep]) -> bool:
-    """Whether production's own code runs: it may be slow, so it is not asked a hundred times what if."""
-    return any(isinstance(one.named.step, Python) for one in bound)
+Rerun = Callable[[Ints], Lists]
+"""The lists of some of the probed requests (positions) after a change."""
+
+
+def _with(bound: BoundStep, lists: Lists, some: Ints) -> Lists:
+    return _through([bound], _only(lists, some))
+
+
+def _overlaps(again: Rerun, some: Ints, requests: Ints, served: int, logs: Logs) -> Floats:
+    """Overlap with the log after a change; NaN for a request that a step refuses then, whoever is probed beside it."""
+    try:
+        changed = again(some).first(served)
+    except RankcastError:
+        if len(some) == 1:
+            return np.array([np.nan])
+        halves = np.array_split(some, 2)
+        return np.concatenate([_overlaps(again, half, requests, served, logs) for half in halves])
+    logged = Logged.of(requests[some], served, logs)
+    return overlaps(logged.mark(replace(changed, logged=None)).distinct(), logged)
 
 
 def _timed(source: object, bound: Sequence[BoundStep]) -> list[str]:
@@ -122,12 +144,12 @@ def _through(bound: Sequence[BoundStep], lists: Lists) -> Lists:
     return lists
 
 
-def _only(lists: Lists, at: Ints, requests: Ints) -> Lists:
-    """The lists of some requests, which become positions 0, 1, ..."""
+def _only(lists: Lists, at: Ints) -> Lists:
+    """The lists of some requests (positions), which become positions 0, 1, ..."""
     place = np.full(lists.n, -1, dtype=np.int64)
     place[at] = np.arange(len(at))
     kept = lists.keep(place[lists.position] >= 0)
-    return replace(kept, requests=requests, position=place[kept.position])
+    return replace(kept, requests=lists.requests[at], position=place[kept.position])
 
 
 def missing_steps(

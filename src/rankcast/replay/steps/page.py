@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from rankcast.errors import ConfigError, DataError, show
+from rankcast.errors import ConfigError, DataError, clip, show
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Change, Context, column, mapping
 from rankcast.tables.logs import Bools, Ints
@@ -57,7 +57,11 @@ class Page:
         column = requests[self.number]
         number = column.cast(pl.Float64, strict=False) if column.dtype.is_numeric() or column.dtype == pl.Null else None
         if number is None:
-            raise DataError(f"request.{self.number}: expected page numbers, found {column.dtype}")
+            odd = clip(str(column.drop_nulls().first()), 40)
+            raise DataError(
+                f"request.{self.number}: expected page numbers, found {column.dtype} such as {odd}; make it an integer, e.g. "
+                "with CAST in `sql`"
+            )
         broken = column.filter(
             ((number < 1) | (number != number.floor()) | number.is_infinite()).fill_null(value=False)
         )

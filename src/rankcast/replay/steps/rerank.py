@@ -52,6 +52,6 @@ class Rerank:
             raise DataError(
                 f"{len(broken)} of {len(value)} new scores are null or NaN, such as request_id="
                 f"{logs.ids.requests[int(lists.row_requests()[first])]}, item_id={logs.ids.items[int(lists.item[first])]}; "
-                "give every item a score, e.g. with coalesce or ELSE"
+                "give every item a score, e.g. with coalesce or ELSE (a pinned item has none: put `pin` after `rerank`)"
             )
         return ordered_within(lists, value)

@@ -279,7 +279,6 @@ class Cut:
 
 
 def open_scores(
-    name: str,
     wide: Wide,
     head: pl.DataFrame,
     encoders: Encoders,
@@ -299,16 +298,14 @@ def open_scores(
         asking[requests.user] = True
         owners = _Asking(owners.ids, asking)
     return ScoreRows(
-        wide, Shelf(folder / name, dtype, cut.parts, room), part_of, owners, by_user,
+        wide, Shelf(folder, dtype, cut.parts, room), part_of, owners, by_user,
         ranked=c.SCORE not in head.columns, batched=batched,
     )  # fmt: skip
 
 
-def open_pool(
-    name: str, wide: Wide, encoders: Encoders, requests: Requests, cut: Cut, room: Room, folder: Path
-) -> PoolRows:
+def open_pool(wide: Wide, encoders: Encoders, requests: Requests, cut: Cut, room: Room, folder: Path) -> PoolRows:
     """An empty shelf for a candidates table."""
-    shelf = Shelf(folder / name, np.dtype(PoolRows.RECORD), cut.parts, room)
+    shelf = Shelf(folder, np.dtype(PoolRows.RECORD), cut.parts, room)
     return PoolRows(wide, shelf, cut.part_of_user[requests.user], encoders.requests, by_user=False)
 
 

@@ -6,7 +6,7 @@ What is no parquet is copied into one first, a file at a time, so that there is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,7 +95,10 @@ class Wide:
                 raw = pl.scan_parquet(path, glob=False, hive_partitioning=False).head(1).collect()
             if len(raw):
                 return self._check(raw).frame
-        return self._check(self._empty(*next(iter(self.paths.items())))).frame
+        checked = self._check(self._empty(*next(iter(self.paths.items()))))
+        if checked.problems:
+            raise DataError(checked.problems)
+        return checked.frame
 
     def _check(self, raw: pl.DataFrame) -> border.Checked:
         return border.check(
@@ -105,9 +108,11 @@ class Wide:
     def _told(self, problems: tuple[Problem, ...], first: int, end: int) -> list[Problem]:
         """Problems of the whole table if it can be read whole, or else of the batch in which they were found."""
         if self.total <= _WHOLE_ROWS:
-            frames = [pl.read_parquet(path, glob=False, hive_partitioning=False) for path in self.paths]
-            whole = self._check(pl.concat(frames, how="diagonal_relaxed"))
-            return list(whole.problems)
+            with suppress(pl.exceptions.PolarsError):  # files that fit one by one, and not together
+                frames = [pl.read_parquet(path, glob=False, hive_partitioning=False) for path in self.paths]
+                whole = self._check(pl.concat(frames, how="diagonal_relaxed"))
+                if whole.problems:
+                    return list(whole.problems)
         where = f" (in rows {first + 1:,} to {end:,}; what comes later was not looked at)"
         return [Problem(one.message + where, one.file, one.line, one.key) for one in problems]
 
