@@ -34,6 +34,6 @@ class TruncateBeforeFilter:
             self,
             "fired",
             "warning",
-            f"shorter than they would have been, because too few candidates were left after the steps: {shown}",
+            f"shorter than the baseline's or the logged list after steps took items away: {shown}",
             "score more candidates than are served; filter first, cut last",
         )
