@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import Any
 
 from rankcast.errors import PluginError, RankcastError, Terminated, clip, nearest
 
+WORD = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:name
 METRICS = "rankcast.metrics"
 STEPS = "rankcast.steps"
 BUILTINS = "rankcast.builtins"

@@ -23,9 +23,9 @@ from rankcast.config.fields import (
 )
 from rankcast.config.service import Candidates, Paths, Steps, Table
 from rankcast.errors import show
+from rankcast.plugins import WORD
 
 WAYS = ("scores", "builtin", "python", "http", "mlflow")
-FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 MODEL = re.compile(r"models:/[^/@\s][^/@]*(/[^/\s]+|@[^/\s]+)|runs:/[^/\s]+/\S+")
 Treatment = Literal["scores", "candidates", "steps", "served"]
 
@@ -157,7 +157,7 @@ class Variant(Strict):
             raise wrong(f"expected one of `scores`, `builtin`, `python`, `http` and `mlflow`{found}")
         if self.mlflow is not None and not MODEL.fullmatch(self.mlflow):
             raise wrong(f"mlflow: expected a model such as models:/ranker/3, found {show(self.mlflow)}")
-        if self.python is not None and not FUNCTION.fullmatch(self.python.function):
+        if self.python is not None and not WORD.fullmatch(self.python.function):
             raise wrong(f"python: expected a function such as myshop.models:score, found {show(self.python.function)}")
         return self
 

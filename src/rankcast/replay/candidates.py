@@ -69,20 +69,12 @@ class Batches:
         batch = self.index.at_or_before(owner, logs.requests.time[requests])
         size = len(logs.ids.items)
         key = np.repeat(scores.owner, np.diff(scores.start)) * size + scores.item
-        first, known = _firsts(key)
+        known, first = np.unique(key, return_index=True)
         computed = np.repeat(scores.computed, np.diff(scores.start))[first]
         wanted = owner * size + items
         at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
         held: Bools = (batch >= 0) & (known[at] == wanted) & (computed[at] < scores.computed[np.maximum(batch, 0)])
         return held
-
-
-def _firsts(key: Ints) -> tuple[Ints, Ints]:
-    """Where each distinct key stands first, and the keys in order."""
-    order = np.argsort(key, kind="stable")
-    fresh = np.ones(len(key), dtype=bool)
-    fresh[1:] = key[order][1:] != key[order][:-1]
-    return order[fresh], key[order][fresh]
 
 
 def of_scorer(scorer: Scorer, pool: Callable[[], Pool], requests: Ints, logs: Logs, setting: Setting) -> Scored:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,13 +13,12 @@ import numpy as np
 import polars as pl
 
 from rankcast.errors import ConfigError, PluginError, clip, show
-from rankcast.plugins import load_private, private
+from rankcast.plugins import WORD, load_private, private
 from rankcast.replay.lists import Lists
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.ragged import repeats
 
-_WORD = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _ROW = "_rankcast_row"
 
 
@@ -46,7 +44,7 @@ class Generators(Mapping[Any, np.random.Generator]):
 
 def word_of(argument: object, example: str) -> str:
     """A function as it is named in a file: `package.module:function`."""
-    if not isinstance(argument, str) or not _WORD.fullmatch(argument):
+    if not isinstance(argument, str) or not WORD.fullmatch(argument):
         raise ConfigError(f"expected a function such as `{example}`, found {show(argument)}")
     return argument
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +135,7 @@ def without(stages: Sequence[Stage], left_out: int) -> tuple[Lists, Bools]:
     stage, later = stages[left_out], stages[left_out + 1 :]
     if not stage.alone or stage.kept is None:
         touched = _touched(stage)
-        return through(later, stage.before.keep(touched[stage.before.position])), touched
+        return through((one.bound for one in later), stage.before.keep(touched[stage.before.position])), touched
     fresh, stayed = np.flatnonzero(~stage.kept), np.flatnonzero(stage.kept)
     while later and later[0].alone and later[0].kept is not None:
         answer = later[0].bound(stage.before.take(fresh))
@@ -145,7 +145,7 @@ def without(stages: Sequence[Stage], left_out: int) -> tuple[Lists, Bools]:
     touched = np.zeros(stage.before.n, dtype=bool)
     touched[stage.before.position[fresh]] = True
     stayed = stayed[touched[stage.before.position[stayed]]]
-    return through(later, stage.before.take(np.sort(np.concatenate((stayed, fresh))))), touched
+    return through((one.bound for one in later), stage.before.take(np.sort(np.concatenate((stayed, fresh))))), touched
 
 
 def _touched(stage: Stage) -> Bools:
@@ -155,8 +155,8 @@ def _touched(stage: Stage) -> Bools:
     return np.bincount(stage.before.position[~stage.kept], minlength=stage.before.n) > 0
 
 
-def through(stages: Sequence[Stage], lists: Lists) -> Lists:
-    """The lists after the steps of some stages."""
-    for stage in stages:
-        lists = run_step(stage.bound, lists).after
+def through(steps: Iterable[BoundStep], lists: Lists) -> Lists:
+    """The lists after some steps."""
+    for bound in steps:
+        lists = run_step(bound, lists).after
     return lists

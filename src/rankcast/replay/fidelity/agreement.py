@@ -79,7 +79,7 @@ def _one_by_one(stages: Sequence[Stage], left_out: int, some: Ints, served: int,
     chosen[some] = True
     before = stages[left_out].before
     try:
-        lists = through(stages[left_out + 1 :], before.keep(chosen[before.position]))
+        lists = through((stage.bound for stage in stages[left_out + 1 :]), before.keep(chosen[before.position]))
     except RankcastError:
         if len(some) == 1:
             return np.array([np.nan])

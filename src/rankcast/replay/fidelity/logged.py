@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Logged:
         position, item = position[~again], logs.impressions.item[at][~again]
         return cls(len(requests), position, item, place_in_group(position) + 1, twice, len(logs.ids.items))
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """Items per request."""
         return np.bincount(self.position, minlength=self.n)

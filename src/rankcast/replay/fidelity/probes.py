@@ -19,7 +19,7 @@ from rankcast.replay.candidates import Batches
 from rankcast.replay.fidelity.agreement import overlaps
 from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.lists import RIGHT, Clocks, Lists
-from rankcast.replay.post_processing import BoundStep, run_step
+from rankcast.replay.post_processing import BoundStep, through
 from rankcast.replay.step import Context, NamedStep
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 from rankcast.tables.ragged import spans
@@ -85,8 +85,8 @@ def probe(
     def rerun(clocks: Clocks, lag: int = 0) -> Rerun:
         def again(some: Ints) -> Lists:
             if isinstance(source, Batches):
-                return _through(bound, source.candidates(requests[some], logs, clocks, lag).lists)
-            return _through(bound, replace(_only(ours, some), clocks=clocks))
+                return through(bound, source.candidates(requests[some], logs, clocks, lag).lists)
+            return through(bound, replace(_only(ours, some), clocks=clocks))
 
         return again
 
@@ -114,7 +114,7 @@ Rerun = Callable[[Ints], Lists]
 
 
 def _with(bound: BoundStep, lists: Lists, some: Ints) -> Lists:
-    return _through([bound], _only(lists, some))
+    return through([bound], _only(lists, some))
 
 
 def _overlaps(again: Rerun, some: Ints, requests: Ints, served: int, logs: Logs) -> Floats:
@@ -136,12 +136,6 @@ def _timed(source: object, bound: Sequence[BoundStep]) -> list[str]:
     needs = {need for one in bound for need in one.named.step.needs()}
     tables += [table for table in ("availability", "events") if table in needs]
     return tables if len(tables) > 1 else []
-
-
-def _through(bound: Sequence[BoundStep], lists: Lists) -> Lists:
-    for one in bound:
-        lists = run_step(one, lists).after
-    return lists
 
 
 def _only(lists: Lists, at: Ints) -> Lists:

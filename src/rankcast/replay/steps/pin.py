@@ -10,6 +10,7 @@ import numpy as np
 from rankcast.errors import ConfigError
 from rankcast.replay.lists import Lists
 from rankcast.replay.step import Change, Context
+from rankcast.tables.keys import KeyIndex
 from rankcast.tables.logs import Ints, Placements
 from rankcast.tables.ragged import members, offsets, place_in_group, spans
 
@@ -69,7 +70,7 @@ def _pinned(lists: Lists, position: Ints, item: Ints, rank: Ints, items: int) ->
     others_before = np.concatenate((place_in_group(rest.position), following))
     is_rest = np.concatenate((np.ones(len(rest.item), dtype=np.int64), np.zeros(len(item), dtype=np.int64)))
     order = np.lexsort((is_rest, others_before, old))
-    where = _find(keys, pins)
+    where = KeyIndex(keys).find(pins)
     value = np.where(where >= 0, lists.value[where], np.nan) if len(keys) else np.full(len(pins), np.nan)
     logged = None
     if lists.logged is not None and rest.logged is not None:
@@ -83,12 +84,3 @@ def _pinned(lists: Lists, position: Ints, item: Ints, rank: Ints, items: int) ->
         value=np.concatenate((rest.value, value))[order],
         logged=logged,
     )
-
-
-def _find(keys: Ints, wanted: Ints) -> Ints:
-    """Where each wanted key stands; -1 for none."""
-    if not len(keys):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    order = np.argsort(keys, kind="stable")
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    return np.where(keys[order[at]] == wanted, order[at], -1)
