@@ -18,7 +18,7 @@ from rankcast.records import Count
 from rankcast.runs import folder as runs
 from rankcast.runs.folder import Run
 from rankcast.sources.answers import as_scores, ask, file_name, questions
-from rankcast.sources.load import PLACED, POOLED, SCORED, Inputs, Loaded, Means, load
+from rankcast.sources.load import POOLED, SCORED, Inputs, Loaded, Means, load
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Logs
 
@@ -76,8 +76,7 @@ class Intake:
             if (self.earlier / ANSWERS).is_dir():  # whoever repeats this run needs them
                 shutil.copytree(self.earlier / ANSWERS, self.folder / ANSWERS, dirs_exist_ok=True)
             kept = tuple(count for count in before if count.table.startswith((SCORED, POOLED)))
-            placed = tuple(count for count in loaded.counts if count.table.startswith(PLACED))
-            return replace(loaded, counts=(*loaded.counts[: len(loaded.counts) - len(placed)], *kept, *placed))
+            return replace(loaded, counts=(*loaded.counts, *kept))
         finished = saved.names(self.folder)
         if finished:
             ids = pl.concat([saved.requests_of(self.folder, name) for name in finished])

@@ -20,6 +20,7 @@ from rankcast.experiment.shard import Outcome, Work
 from rankcast.records import Count, Fidelity, StepRow, VariantRow
 from rankcast.replay.post_processing import StepCount
 from rankcast.replay.reproduce import Facts
+from rankcast.sources.load import PLACED, POOLED, SCORED
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Floats, Ints, Logs
 
@@ -50,7 +51,7 @@ def step_rows(done: Sequence[Outcome]) -> tuple[StepRow, ...]:
 
 def variant_rows(work: Work, done: Sequence[Outcome]) -> tuple[VariantRow, ...]:
     """How each variant's lists came about."""
-    requests = np.concatenate([outcome.requests for outcome in done])
+    requests = sum(len(outcome.requests) for outcome in done)
     positives = int(sum((labels_of_targets(work, outcome.targets) for outcome in done), start=0))
     rows = []
     for variant in done[0].replays:
@@ -65,7 +66,7 @@ def variant_rows(work: Work, done: Sequence[Outcome]) -> tuple[VariantRow, ...]:
         rows.append(
             VariantRow(
                 variant=variant,
-                requests=len(requests),
+                requests=requests,
                 without_scores=total("without"),
                 before_any_batch=total("early"),
                 empty_slates=total("empty"),
@@ -100,7 +101,7 @@ def invalid(measured: Fidelity | None, at_least: float) -> str | None:
     )
 
 
-_TABLES = ("", "scores/", "candidates/", "placed/")
+_TABLES = ("", SCORED, POOLED, PLACED)
 
 
 def in_order(counts: Iterable[Count]) -> tuple[Count, ...]:
