@@ -7,10 +7,11 @@ from collections import Counter
 from itertools import combinations, pairwise
 from typing import Any
 
-from oracle_compare import compared, estimate
+from oracle_compare import Pair, Terms, average, compared
 from oracle_measure import PER_VARIANT, Facts, measure, parse
-from oracle_read import Row, World, is_open, once, view
+from oracle_read import Row, World, is_open, once
 from oracle_replay import Trace, batches, pins, ranked, trace
+from oracle_segments import title, value
 
 P = 0.9
 
@@ -155,19 +156,19 @@ def without_step(world: World, measured: list[Row]) -> dict[str, float | None]:
     return without
 
 
-def by_segment(world: World, slates: dict[Any, list[Any]], measured: list[Row]) -> list[Row]:
+def by_segment(world: World, slates: dict[Any, list[Any]], measured: list[Row], first: dict[Any, Any]) -> list[Row]:
     """The main figures for each value of the study's segments, and for each local day."""
     groups: dict[tuple[str, Any], list[Row]] = {}
-    for column in [*world.study.get("segments", []), "day"]:
+    entries = [entry for entry in world.study.get("segments", []) if entry != "day"]
+    for entry in [*entries, "day"]:
         for request in measured:
-            local = request["timestamp"].astimezone(world.zone)
-            value = local.date().isoformat() if column == "day" else view(world, request)[column]
-            groups.setdefault((column, value), []).append(request)
+            own = value(world, request, entry, first.get(request["request_id"]))
+            groups.setdefault((title(entry), own), []).append(request)
     rows = []
-    for (column, value), requests in groups.items():
+    for (column, own), requests in groups.items():
         pairs = [(slates[request["request_id"]], logged(world, request)) for request in requests]
         rows.append({
-            "segment": {"column": column, "value": value},
+            "segment": {"column": column, "value": own},
             "requests": len(requests),
             "overlap": mean([overlap(*pair) for pair in pairs]),
             "exact": mean([float(one == other) for one, other in pairs]),
@@ -176,12 +177,14 @@ def by_segment(world: World, slates: dict[Any, list[Any]], measured: list[Row]) 
     return rows
 
 
-def replayed_against_logged(world: World, metrics: list[str], targets: list[Row], facts: Facts) -> list[Row]:
+def replayed_against_logged(
+    world: World, metrics: list[str], targets: list[Row], facts: Facts, terms: Terms
+) -> list[Row]:
     """The A/A check: each metric of the replayed lists against the same metric of the logged ones."""
-    slates, confidence = facts.slates[world.study["baseline"]], world.study.get("compare", {}).get("confidence", 0.95)
+    slates = facts.slates[world.study["baseline"]]
     rows: list[Row] = []
     for metric in map(parse, metrics):
-        pairs: list[tuple[float, float, float, Any]] = []
+        pairs: list[Pair] = []
         for request in targets:
             one = request["request_id"]
             if metric.name in PER_VARIANT or not world.impressions[one]:
@@ -189,9 +192,10 @@ def replayed_against_logged(world: World, metrics: list[str], targets: list[Row]
             replayed = measure(metric, slates[one], facts.known[one])
             shown = measure(metric, logged(world, request), facts.known[one])
             if replayed is not None and shown is not None:
-                pairs.append((facts.weights[one], replayed, shown, request["user_id"]))
-        row = compared(pairs, confidence)
-        means = {"replayed": estimate([(w, ours, user) for w, ours, _, user in pairs])[0], "logged": row["reference"]}
+                pairs.append(Pair(facts.weights[one], replayed, shown, request["user_id"], (request["user_id"],)))
+        row = compared(pairs, Terms(terms.confidence))
+        ours = average([pair.weight for pair in pairs], [pair.ours for pair in pairs])
+        means = {"replayed": ours, "logged": row["reference"]}
         kept = ("difference", "low", "high", "n_requests", "n_users")
         if metric.name not in PER_VARIANT:
             rows.append({"metric": str(metric)} | means | {key: row[key] for key in kept})
@@ -199,7 +203,13 @@ def replayed_against_logged(world: World, metrics: list[str], targets: list[Row]
 
 
 def fidelity(
-    world: World, traces: dict[Any, Trace], replayed: list[Row], metrics: list[str], targets: list[Row], facts: Facts
+    world: World,
+    traces: dict[Any, Trace],
+    replayed: list[Row],
+    metrics: list[str],
+    targets: list[Row],
+    facts: Facts,
+    terms: Terms,
 ) -> Row | None:
     """How closely the replayed lists of the baseline match those that were shown; nothing where none was."""
     measured = [request for request in replayed if world.impressions[request["request_id"]]]
@@ -220,8 +230,8 @@ def fidelity(
         "without_step": without_step(world, measured),
         "by_step": by_step(world, traces, measured),
         "mismatches": mismatches(world, traces, measured),
-        "by": by_segment(world, slates, measured),
-        "replayed_against_logged": replayed_against_logged(world, metrics, targets, facts),
+        "by": by_segment(world, slates, measured, facts.first),
+        "replayed_against_logged": replayed_against_logged(world, metrics, targets, facts, terms),
     }
 
 

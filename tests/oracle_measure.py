@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
-from oracle_read import WHERE, Row, World, duration, instant, is_open, once
+from oracle_labels import window
+from oracle_read import WHERE, Row, World, instant, is_open, once
 
 ALIASES = {"nDCG": "ndcg", "P": "precision", "mrr": "rr", "map": "ap", "hit_rate": "hit"}
 DEFAULTS = {"rbp": {"p": "0.8"}}  # that are printed
@@ -56,7 +57,7 @@ def history(world: World) -> History:
 
 def impressed(world: World, request: Row) -> set[Any]:
     """The items that the user was shown, by any request, before the label window of this one ended."""
-    end = request["timestamp"] + duration(world.service["labels"]["horizon"])
+    end = request["timestamp"] + window(world)
     own = [other for other in world.requests if other["user_id"] == request["user_id"] and other["timestamp"] < end]
     return {item for other in own for item in world.shown[other["request_id"]]}
 
@@ -78,10 +79,10 @@ def measure(metric: Metric, slate: list[Any], known: Known) -> float | None:
     if metric.name in OF_LISTS:
         return OF_LISTS[metric.name](metric, top, known)
     grades = known.grades
-    if not any(grade > 0 for grade in grades.values()):
+    if not any(grade > 0 for grade in grades.values()) and metric.name != "dcg":
         return 0.0  # only reached when such requests are targets, hence when they count as zero
     if metric.name in ("dcg", "ndcg"):
-        ideal = discounted(metric, sorted(grades.values(), reverse=True)[: metric.k])
+        ideal = discounted(metric, sorted((grade for grade in grades.values() if grade > 0), reverse=True)[: metric.k])
         return discounted(metric, [grades.get(item, 0) for item in top]) / (ideal if metric.name == "ndcg" else 1)
     if metric.name == "err":
         return reciprocal(float(metric.settings.get("max_grade", 4)), [grades.get(item, 0) for item in top])
@@ -142,7 +143,7 @@ def reciprocal(most: float, order: list[float]) -> float:
     """The expected reciprocal rank at which a reader stops, satisfied."""
     total, reads_on = 0.0, 1.0
     for rank, grade in enumerate(order, start=1):
-        satisfied = (2**grade - 1) / 2**most
+        satisfied = (2 ** max(grade, 0) - 1) / 2**most
         total += reads_on * satisfied / rank
         reads_on *= 1 - satisfied
     return total
@@ -263,4 +264,6 @@ class Facts:
 
     slates: dict[str, dict[Any, list[Any]]]  # by variant and request
     known: dict[Any, Known]  # by target request
-    weights: dict[Any, float]  # by target request
+    weights: dict[Any, float]  # by target request, under the average that decides
+    first: dict[Any, Any]  # by request: its first relevant item
+    clusters: dict[Any, tuple[Hashable, ...]]  # by target request: what it is one of a kind with

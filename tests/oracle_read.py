@@ -138,6 +138,52 @@ def read(folder: Path, source: Row, zone: ZoneInfo) -> list[Row]:
     return rows
 
 
+# --- Events: one table or several ---
+
+
+@dataclass
+class EventTable:
+    """One table of events as its service declares it."""
+
+    rows: list[Row]  # with `event`, also where the table has it for all of them
+    distinct: list[str] | None  # columns in which two rows are the same
+    complete_until: datetime | None
+
+
+def event_tables(folder: Path, source: Any, zone: ZoneInfo) -> list[EventTable]:
+    """The tables of `tables.events`: none, one, or a list of them."""
+    tables: list[EventTable] = []
+    for entry in [] if source is None else source if isinstance(source, list) else [source]:
+        rows = read(folder, entry, zone)
+        if "event" in entry:
+            rows = [row | {"event": entry["event"]} for row in rows]
+        until = entry.get("complete_until")
+        tables.append(EventTable(rows, entry.get("distinct"), None if until is None else instant(until, zone)))
+    return tables
+
+
+def in_order(event: Row) -> tuple[Any, ...]:
+    """The order of events: time first, an unknown request last."""
+    bears = event.get("request_id")
+    return (event["timestamp"], event["user_id"], event["item_id"], event["event"], bears is None, bears or 0)
+
+
+def earliest(rows: list[Row], columns: list[str]) -> list[Row]:
+    """Of rows that are the same in these columns the first only."""
+    kept: dict[Any, Row] = {}
+    for row in sorted(rows, key=in_order):
+        kept.setdefault(tuple(row.get(column) for column in columns), row)
+    return list(kept.values())
+
+
+def without_repeats(tables: list[EventTable]) -> list[Row]:
+    """What is the same by its own table counts once, and so does what is the same in everything we know."""
+    rows: list[Row] = []
+    for table in tables:
+        rows += earliest(table.rows, ["event", *table.distinct]) if table.distinct else table.rows
+    return earliest(rows, ["user_id", "item_id", "timestamp", "event", "request_id"])
+
+
 # --- The world ---
 
 
@@ -168,7 +214,8 @@ class World:
     intervals: dict[Any, list[tuple[datetime, datetime | None]]]
     impressions: dict[Any, list[Any]]  # request -> items by rank, as often as they were shown
     shown: dict[Any, list[Any]]  # the same, each item once
-    events: list[Row]
+    event_tables: list[EventTable]  # as they are on disk
+    events: list[Row]  # without repeats, in order
     scores: dict[str, Scores]  # by variant; builtin and python variants have none
     steps: dict[str, list[Step]]  # by variant
     served: dict[str, int]  # by variant
@@ -212,15 +259,15 @@ def open_world(path: Path) -> World:
     home = (path.parent / study["service"]).resolve()
     service = load(home)
     zone = ZoneInfo(service.get("timezone", "UTC"))
-    tables = defaultdict(list, {name: read(home.parent, source, zone) for name, source in service["tables"].items()})
+    sources = {name: source for name, source in service["tables"].items() if name != "events"}
+    tables = defaultdict(list, {name: read(home.parent, source, zone) for name, source in sources.items()})
+    logged = event_tables(home.parent, service["tables"].get("events"), zone)
     intervals = defaultdict(list)
     for row in tables["availability"]:
         intervals[row["item_id"]].append((row["open_at"], row["close_at"]))
     impressions = defaultdict(list)
     for row in sorted(tables["impressions"], key=lambda row: (row["rank"], row["item_id"])):
         impressions[row["request_id"]].append(row["item_id"])
-    same = ("user_id", "item_id", "timestamp", "event", "request_id")
-    events = {tuple(row.get(key) for key in same): row for row in tables["events"]}
     production, variants = service["production"], study["variants"]
     candidates = production.get("candidates", "scored")
     steps = {name: plan(home.parent, production.get("steps", []), zone) for name in variants}
@@ -239,7 +286,8 @@ def open_world(path: Path) -> World:
         intervals=dict(intervals),
         impressions=impressions,
         shown=defaultdict(list, {request: once(items) for request, items in impressions.items()}),
-        events=list(events.values()),
+        event_tables=logged,
+        events=without_repeats(logged),
         scores={name: scores(path.parent, one["scores"], zone) for name, one in variants.items() if "scores" in one},
         steps=steps,
         served={name: one.get("served", production["served"]) for name, one in variants.items()},

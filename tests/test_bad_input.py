@@ -310,12 +310,9 @@ LATER_IN_SERVICE: list[tuple[tuple[Any, ...], Any]] = [
     (("tables", "items", "database"), "postgres://x"),
     (("tables", "items", "path"), "s3://bucket/items.parquet"),
     (("tables", "items", "path"), ["gs://bucket/items.parquet"]),
-    (("targets", "average"), ["request", "user"]),
-    (("labels", "grades", "click"), {"grade": 1, "horizon": "1d"}),
 ]
 LATER_IN_STUDY: list[tuple[tuple[Any, ...], Any]] = [
     (("variants", "new", "scores", "path"), "s3://bucket/scores.parquet"),
-    (("compare", "method"), "bootstrap"),
     (("allow",), {"LB06": {"reason": "x", "until": "2023-12-31"}}),
 ]
 

@@ -112,18 +112,18 @@ def test_the_readmes_figures_of_real_logs(shared_data: Path, tmp_path: Path, mon
     monkeypatch.setenv("RANKCAST_DATA", str(shared_data))
     done = run(ROOT / "examples" / "slan_tour" / "studies" / "reorder.yaml", tmp_path)
     results = done.result.results
+    requests = [row for row in results.targets if row.scope == "requests"]
     step = next(row for row in results.steps if (row.variant, row.step) == ("logged", "available"))
     assert f"{step.removed} of {step.in_:,} shown rows" in README
     lost = len(done.labels.filter(pl.col("request_id").is_null()))
     assert f"{lost} of {len(done.labels)} clicks count for no list" in README
-    assert f"{results.targets[-1].out} of {results.targets[0].in_:,} lists have a click" in README
+    assert f"{requests[-1].out} of {requests[0].in_:,} lists have a click" in README
     for variant in ("popular", "recent"):
         row = next(r for r in results.comparisons if (r.variant, r.metric, r.segment) == (variant, "dcg@6", None))
         assert row.relative is not None
-        assert row.low is not None
-        assert row.high is not None
-        assert row.baseline_value is not None
-        shown = f"{row.relative:+.1%} ({row.low / row.baseline_value:+.1%} to {row.high / row.baseline_value:+.1%})"
+        assert row.relative_low is not None
+        assert row.relative_high is not None
+        shown = f"{row.relative:+.1%} ({row.relative_low:+.1%} to {row.relative_high:+.1%})"
         line = f"| `{variant}` | {shown}".replace("-", "−").replace("%", " %")
         assert line in README, line
 

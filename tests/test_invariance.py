@@ -28,6 +28,8 @@ def results(study: Path, out: str, without_counts: bool = False) -> str:
     run = rankcast.run(study, out=study.parent / out)
     found = run.result.document()
     found["results"].pop("counts" if without_counts else "", None)
+    if without_counts:
+        found["results"]["targets"] = [row for row in found["results"]["targets"] if row["step"] != "duplicate"]
     slates = pl.read_parquet(run.folder / "slates" / "*.parquet").sort("variant", "request_id", "rank")
     tables = [slates, *(pl.read_parquet(run.folder / name / "*.parquet") for name in ("values", "labels"))]
     return json.dumps([found["decision"], found["results"], [table.write_ndjson() for table in tables]], sort_keys=True)
@@ -87,6 +89,7 @@ def test_big_ids(seed: int, tmp_path: Path) -> None:
         after = figures(study, "after")
         for one in (before, after):
             (one["fidelity"] or {}).pop("examples", None)  # they name ids
+            one.pop("influence")
         assert after == before
 
 

@@ -24,9 +24,9 @@ from rankcast.evaluate.exposure import Exposure, Shown
 from rankcast.evaluate.grammar import Unloaded, parse
 from rankcast.evaluate.judge import Scene, Slates, judge
 from rankcast.evaluate.judged import Judged
-from rankcast.evaluate.labels import Labels
 from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, values
 from rankcast.evaluate.page import page_of
+from rankcast.evaluate.truth.labels import Labels
 from rankcast.tables.ragged import offsets
 
 ITEMS = 9

@@ -85,7 +85,8 @@ def hand(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_ledger_steps_and_fidelity(hand: dict[str, Any]) -> None:
-    rows = [(row["step"], row["in"], row["out"], row["lost"]) for row in hand["targets"]]
+    requests = [row for row in hand["targets"] if row["scope"] == "requests"]
+    rows = [(row["step"], row["in"], row["out"], row["lost"]) for row in requests]
     assert rows == [("period", 5, 4, 1), ("where", 4, 4, 0), ("mature", 4, 3, 1), ("labelled", 3, 3, 0)]
     # 1: 9 10 8 7 -> 9 10 -> 9 10 -> 9;  2: 9 10 8 7 -> 9 10 8 7 -> 9 10 8 -> 9 8;  3: 10 9 -> 10 9 -> 9;  5: as 3
     rows = [tuple(row.values())[1:] for row in hand["steps"] if row["variant"] == "production"]

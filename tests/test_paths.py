@@ -110,7 +110,7 @@ def test_init_writes_names_that_yaml_would_read_otherwise(tmp_path: Path) -> Non
     plan = plan_of(tmp_path / "studies/first.yaml")
     assert {"1e5", "0x1F", "a, b"} < set(plan.study.variants)
     assert plan.study.baseline == "0x1F"
-    assert plan.service.labels.grades == {".inf": 1}
+    assert {kind: one.grade for kind, one in plan.service.labels.grades.items()} == {".inf": 1}
 
 
 def test_init_says_what_looked_most_like_requests(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_the_page_stands_alone(demo: Any) -> None:
     assert len(page) < 1_000_000
     addresses = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(\w+:)?//""", page)
     assert addresses == []
-    assert page.count("<svg") == 4  # differences, two segments, waterfall
+    assert page.count("<svg") == 9  # differences, three segments, four ledgers, how far users look
     assert "default-src 'none'" in page
 
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
+from rankcast.comparison.decision import decide, describe
 from rankcast.comparison.estimates import Estimator
 from rankcast.comparison.table import MetricColumn, Part, Terms, ValuesTable
-from rankcast.comparison.verdicts import LEAST_USERS, compare, decide, describe
+from rankcast.comparison.verdicts import compare
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.metrics.exposure.coverage import Coverage
@@ -243,8 +244,8 @@ def test_a_comparison_says_all_that_the_contract_asks() -> None:
 def test_families_are_corrected_apart() -> None:
     generator = np.random.default_rng(5)
     n = 100
-    part = Part(Segment(column="request.x", value="y"), np.arange(n) < LEAST_USERS)
-    small = Part(Segment(column="request.x", value="z"), np.arange(n) < LEAST_USERS - 1)
+    part = Part(Segment(column="request.x", value="y"), np.arange(n) < TERMS.least_users)
+    small = Part(Segment(column="request.other", value="z"), np.arange(n) < TERMS.least_users - 1)
     metrics = {
         name: (family, True, {"a": np.ones(n)} | {one: generator.normal(1.02, 0.1, n) for one in ("b", "c", "ref")})
         for name, family in (("p", "primary"), ("g", "guardrails"), ("h", "guardrails"), ("x", "exploration"))
@@ -263,7 +264,9 @@ def test_families_are_corrected_apart() -> None:
     assert len(p) == 4 + 2 + 12  # every metric of the reference, `x` of the others, and the larger segment
     assert adjusted == pytest.approx(reference.false_discovery_control(p).tolist())
     unjudged = [row for row in rows if row.verdict is None]
-    assert {(row.segment.value, row.n_users, row.p_adjusted) for row in unjudged} == {("z", LEAST_USERS - 1, None)}
+    assert {(row.segment.value, row.n_users, row.p_adjusted) for row in unjudged} == {
+        ("z", TERMS.least_users - 1, None)
+    }
 
 
 def test_better_or_worse_by_chance_at_most_one_time_in_twenty() -> None:
@@ -360,10 +363,10 @@ def test_coverage_error_is_that_of_resampled_users(users, items, length, skew) -
     generator = np.random.default_rng(1)
     drawn = [np.unique(generator.integers(0, users, users)) for _ in range(1000)]
     share = {name: np.array([rows[one].any(axis=0).mean() for one in drawn]) for name, rows in matrix.items()}
-    estimator, column = Estimator(found, 7), found.metrics[0]
-    difference = estimator.contrast(column, 0, "b").estimate
+    estimator, column = Estimator(found, TERMS), found.metrics[0]
+    difference = estimator.contrasts(column, "b")[0].sure.estimate
     assert difference.error == pytest.approx((share["b"] - share["a"]).std(ddof=1), rel=0.25)
     row = next(row for row in compare(found, TERMS)[0] if row.variant == "b")
     assert row.value == pytest.approx(matrix["b"].any(axis=0).mean())
     assert row.low <= row.value <= row.high
-    assert estimator.value(column, 0, "b").error == pytest.approx(share["b"].std(ddof=1), rel=0.25)
+    assert estimator.value(column, "b").error == pytest.approx(share["b"].std(ddof=1), rel=0.25)

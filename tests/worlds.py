@@ -14,6 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from world_judgement import JUDGEMENT
 from world_writer import Writer
 
 Row = dict[str, Any]
@@ -78,16 +79,20 @@ class World:
         return write_world(folder, Random(self.seed), **self.knobs)
 
 
-def worlds(large: bool = False) -> st.SearchStrategy[World]:
-    """Worlds that shrink towards few rows, no steps, one metric; `large` ones have segments that get a verdict."""
-    choices = KNOBS | ({"size": ["large"]} if large else {})
+def worlds(large: bool = False, judgement: tuple[str, ...] = ()) -> st.SearchStrategy[World]:
+    """Worlds that shrink towards few rows, no steps, one metric; `large` ones have segments that get a verdict.
+
+    `judgement` names the knobs of `JUDGEMENT` that are turned too.
+    """
+    choices = KNOBS | {name: JUDGEMENT[name] for name in judgement} | ({"size": ["large"]} if large else {})
     knobs = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in choices.items()})
     return st.builds(World, seed=st.integers(0, 2**20), knobs=knobs)
 
 
 def write_world(folder: Path, rng: Random, **options: Any) -> list[Path]:
     """Write tables, service and studies; each part has its own stream of chance, so that a knob moves only its part."""
-    unknown = options.keys() - KNOBS.keys()
+    every = KNOBS | JUDGEMENT
+    unknown = options.keys() - every.keys()
     assert not unknown, unknown
-    plain = {name: values[0] for name, values in KNOBS.items()}
+    plain = {name: values[0] for name, values in every.items()}
     return Writer(folder, SimpleNamespace(**(plain | options)), rng.getrandbits(64)).write()

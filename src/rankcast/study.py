@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,25 +18,32 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from pydantic import BaseModel
 
-from rankcast.comparison.table import Terms, ValuesTable
-from rankcast.comparison.verdicts import compare, decide
+from rankcast.comparison.decision import besides, decide
+from rankcast.comparison.table import ValuesTable
 from rankcast.config.load import read_plan
 from rankcast.config.plan import Plan
 from rankcast.config.service import Service
 from rankcast.config.study import Study
-from rankcast.engines import local, shards
+from rankcast.engines import local
 from rankcast.errors import DataError, Problem, RankcastError, RunError
-from rankcast.evaluate import labels as labelling
-from rankcast.evaluate.labels import Labels, Outcomes
-from rankcast.evaluate.targets import Population, select, weights
+from rankcast.evaluate.impressed import Impressed
+from rankcast.evaluate.truth import labels as labelling
+from rankcast.evaluate.truth.labels import Labels, Outcomes
+from rankcast.evaluate.truth.late import late
+from rankcast.evaluate.truth.ledger import Terms as LedgerTerms
+from rankcast.evaluate.truth.ledger import ledger
+from rankcast.evaluate.truth.targets import Population, select
 from rankcast.experiment import assembly, merge, provenance, saved
+from rankcast.experiment.conclusions import conclude
 from rankcast.experiment.fidelity import hold_against_log
+from rankcast.experiment.grouping import Columns, judged_by
 from rankcast.experiment.intake import ANSWERS, WORK, Allowance, Intake
+from rankcast.experiment.looking import Looking, asked_for, looking, some_of
 from rankcast.experiment.repeat import repeated_plan, what_changed
 from rankcast.experiment.shard import Outcome, Shard, Work, evaluate_shard
+from rankcast.experiment.tasks import done_in, still_to_do
 from rankcast.progress import Progress
-from rankcast.records import Finding, Fingerprint, Result, Results
-from rankcast.replay.candidates import AVAILABLE
+from rankcast.records import Finding, Fingerprint, LedgerRow, Result, Results
 from rankcast.replay.fidelity.probes import sample_of
 from rankcast.report.document import Report, sample_slates
 from rankcast.report.write import write_reports
@@ -188,33 +195,36 @@ class _Experiment:
         problems = assembly.column_problems(self.plan, assembly.columns_of(logs))
         if problems:
             raise DataError(problems)
-        outcomes, labels, population = self.clock.time("label", partial(self._label, logs))
+        outcomes, labels, population, accounts = self.clock.time("label", partial(self._label, logs))
         if not len(population.replayed):
-            raise DataError(_nobody(self.plan, population, logs))
-        weight = weights(assembly.weight_groups(self.plan, logs, population.targets), len(population.targets))
-        parts, folded = assembly.parts_of(self.plan, logs, population.targets)
-        replayed_parts, _ = assembly.parts_of(self.plan, logs, population.replayed)
+            raise DataError(_nobody(self.plan, accounts, logs))
+        columns = Columns(self.plan, logs, labelling.first_relevant(outcomes, logs))
+        by = judged_by(columns, population.targets, population.replayed)
         work = self._work(loaded, labels, population)
-        done = self.clock.time("replay", lambda: self._replay(work, loaded, population))
-        table = merge.values_table(self.plan, work, done, population, weight, parts)
-        metrics, comparisons = self.clock.time("compare", lambda: compare(table, self._terms()))
-        days = assembly.days_of(self.plan, logs, population.replayed)
-        fidelity = hold_against_log(work, done, [*replayed_parts, *days], table, self.plan.study.compare.confidence)
+        work, done, looked = self.clock.time("replay", lambda: self._replay(work, loaded, population))
+        table = merge.values_table(self.plan, work, done, population, by)
+        terms = assembly.terms_of(self.plan)
+        concluded = self.clock.time("compare", lambda: conclude(table, terms, logs, population))
+        fidelity = hold_against_log(work, done, by.replayed_parts, table, self.plan.study.compare.confidence)
         variants = merge.variant_rows(work, done)
         first = int(logs.requests.time[population.replayed].min())
-        findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants))
+        behaviour = None if looked is None else looked.record
+        findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants, behaviour=behaviour))
         results = Results(
             counts=merge.in_order(
-                (*loaded.counts, *merge.longer_logged(work, population), *merge.label_counts(outcomes), *folded)
+                (*loaded.counts, *merge.longer_logged(work, population), *merge.label_counts(outcomes), *by.counts)
             ),
-            targets=population.ledger,
+            targets=accounts,
+            late=late(logs, outcomes, population.replayed, assembly.known_of(self.plan, logs)),
             variants=variants,
             steps=merge.step_rows(done),
             fidelity=fidelity,
-            metrics=metrics,
-            comparisons=comparisons,
+            behaviour=behaviour,
+            **concluded.rows(),
         )
-        decision = decide(table, comparisons, merge.invalid(fidelity, self.plan.study.fidelity.at_least), findings)
+        reason = merge.invalid(fidelity, self.plan.study.fidelity.at_least)
+        beside = besides(table, fidelity, concluded.averages, concluded.comparisons)
+        decision = decide(table, concluded.comparisons, reason, findings, terms.correction, beside)
         result = Result(
             study=self.plan.study.study, run=self.made.identity, decision=decision, results=results, findings=findings
         )
@@ -222,16 +232,17 @@ class _Experiment:
         runs.write_json(self.folder / "manifest.json", self._manifest(loaded, len(done)))
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
 
-    def _label(self, logs: Logs) -> tuple[Outcomes, Labels, Population]:
+    def _label(self, logs: Logs) -> tuple[Outcomes, Labels, Population, tuple[LedgerRow, ...]]:
         outcomes = labelling.attribute(logs, assembly.labelling_of(self.plan))
         labels = labelling.labels_of(outcomes, logs)
-        events = self.plan.service.tables.events
-        declared = events.complete_until if events is not None else None
-        known = labelling.known_until(logs, None if declared is None else self.plan.instant(declared))
-        population = select(logs, labels, assembly.target_rule(self.plan, logs, known))
-        for row in population.ledger:
-            self.clock.progress.note("label", f"{row.step}: {row.out:,} of {row.in_:,} requests")
-        return outcomes, labels, population
+        rule = assembly.target_rule(self.plan, logs)
+        population = select(logs, labels, rule)
+        terms = LedgerTerms(rule.keep_late, rule.without_labels == "zero")
+        accounts = ledger(logs, labels, outcomes, population, terms)
+        for row in accounts:
+            if row.scope == "requests":
+                self.clock.progress.note("label", f"{row.step}: {row.out:,} of {row.in_:,} requests")
+        return outcomes, labels, population, accounts
 
     def _work(self, loaded: Loaded, labels: Labels, population: Population) -> Work:
         size = len(loaded.logs.requests.time)
@@ -254,6 +265,10 @@ class _Experiment:
             metrics=[planned.metric for planned in self.plan.metrics],
             unlabelled_as_zero=self.plan.service.targets.without_labels == "zero",
             folder=self.folder,
+            weighed=assembly.weighed_of(self.plan),
+            best=max(one.grade for one in self.plan.service.labels.grades.values()),
+            impressed=Impressed.of(loaded.logs) if len(loaded.logs.impressions.item) else None,
+            looked=some_of(population.replayed, size),
         )
 
     def _candidates(self, loaded: Loaded) -> float:
@@ -264,31 +279,24 @@ class _Experiment:
         owners = loaded.logs.ids.users if scores.by_user else loaded.logs.ids.requests
         return scores.total / max(1, len(owners))
 
-    def _replay(self, work: Work, loaded: Loaded, population: Population) -> list[Outcome]:
-        tasks = self._shards(work, loaded, population)
+    def _replay(self, work: Work, loaded: Loaded, population: Population) -> tuple[Work, list[Outcome], Looking | None]:
+        """Every shard; and how far users look, which comes before metrics that discount by it."""
+        tasks = done_in(self.made.earlier or self.folder)
+        if self.made.earlier is None:
+            tasks += still_to_do(work, loaded, population.replayed, SHARD_ROWS)
+        if not asked_for(self.plan):
+            done = self._shard_by_shard(work, tasks)
+            return work, done, looking(self.plan, loaded.logs, done)
+        done = self._shard_by_shard(replace(work, metrics=(), impressed=None), tasks)
+        looked = looking(self.plan, loaded.logs, done)
+        if looked is not None:
+            work = replace(work, models=(), scene=replace(work.scene, examination=looked.examination))
+        again = [Shard(task.name, task.requests, None, self.folder) for task in tasks]
+        return work, self._shard_by_shard(work, again), looked
+
+    def _shard_by_shard(self, work: Work, tasks: list[Shard]) -> list[Outcome]:
         outcomes = local.run(partial(evaluate_shard, work), tasks, self.allowed.processes)
         return list(self.clock.progress.track("replay", outcomes, len(tasks)))
-
-    def _shards(self, work: Work, loaded: Loaded, population: Population) -> list[Shard]:
-        """Shards that are done already, here or in an earlier run, and those that are not."""
-        nobody = np.zeros(0, dtype=np.int64)
-        known = self.made.earlier or self.folder
-        tasks = [Shard(name, nobody, None, known) for name in saved.names(known)]
-        if self.made.earlier is not None:
-            return tasks
-        work.look_up()
-        user = loaded.logs.requests.user[population.replayed]
-        part_of = loaded.cut.part_of_user[user]
-        most = _requests_per_shard(work, len(population.replayed))
-        for part in range(loaded.cut.parts):
-            mine = part_of == part
-            split = shards.split(population.replayed[mine], user[mine], most)
-            tasks += [Shard(f"shard-{int(some[0]):010}", some, part) for some in split if len(some)]
-        return tasks
-
-    def _terms(self) -> Terms:
-        declared = self.plan.study.compare
-        return Terms(declared.confidence, declared.smallest_effect, declared.correction, self.plan.study.seed)
 
     def _write(
         self, result: Result, table: ValuesTable, outcomes: Outcomes, population: Population, loaded: Loaded
@@ -302,7 +310,10 @@ class _Experiment:
         baseline, decided = self.plan.study.baseline, list(result.decision)
         others = [v.name for v in self.plan.variants if v.name != baseline]
         names = [baseline, *sorted(others, key=lambda name: name not in decided)]
-        sample = sample_slates(runs.tables(self.folder, "slates"), names, logs.items.frame)
+        driving = [row.id for row in result.results.influence if row.unit == "request"]
+        sample = sample_slates(
+            runs.tables(self.folder, "slates"), names, logs.items.frame, list(dict.fromkeys(driving))
+        )
         write_reports(self.folder, Report(result, self._manifest(loaded, 0), sample))
 
     def _manifest(self, loaded: Loaded, parts: int) -> dict[str, Any]:
@@ -349,16 +360,8 @@ class _Clock:
         return outcome
 
 
-def _requests_per_shard(work: Work, requests: int) -> int:
-    """So many requests that the candidates which are gathered for them are about SHARD_ROWS; score files are in parts already."""
-    widest = len(work.logs.impressions.item) / max(1, len(work.logs.requests.time))
-    if any(model.candidates == AVAILABLE for model in work.models):
-        widest = max(widest, len(work.logs.intervals.item))
-    return max(1, min(requests, int(SHARD_ROWS / max(1.0, widest))))
-
-
-def _nobody(planned: Plan, population: Population, logs: Logs) -> Problem:
-    steps = "; ".join(f"{row.step}: {row.out:,} of {row.in_:,}" for row in population.ledger[:2])
+def _nobody(planned: Plan, accounts: Sequence[LedgerRow], logs: Logs) -> Problem:
+    steps = "; ".join(f"{row.step}: {row.out:,} of {row.in_:,}" for row in accounts[:2])
     first, last = _local(logs.requests.time.min(), planned), _local(logs.requests.time.max(), planned)
     return Problem(
         f"no request is left to replay ({steps}); the period is {planned.study.period.from_} to {planned.study.period.to}, the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rankcast.errors import clip
-from rankcast.records import ComparisonRow, Segment
+from rankcast.records import AverageRow, ComparisonRow, Segment
 
 LONGEST = 120  # characters of an id, a title or a segment's value
 _FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
@@ -49,9 +49,9 @@ def signed_share(value: float | None) -> str:
     return "0 %" if value == 0 else f"{value * 100:+.2f} %".replace("-", "−")
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, digits: int = 4) -> str:
     """A difference."""
-    return "–" if value is None else "0" if value == 0 else f"{value:+.4f}".replace("-", "−")
+    return "–" if value is None else "0" if value == 0 else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def p_value(value: float | None) -> str:
@@ -63,12 +63,26 @@ def p_value(value: float | None) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def change(row: ComparisonRow | AverageRow) -> str:
+    """A difference, relative to the baseline where it can be."""
+    return signed_share(row.relative) if row.relative is not None else signed(row.difference)
+
+
 def relative_interval(row: ComparisonRow) -> str:
     """The interval of a difference, relative to the baseline where it can be."""
-    if row.relative_bounds is not None:
-        low, high = row.relative_bounds
+    if row.shown_bounds is not None:
+        low, high = row.shown_bounds
         return f"{signed_share(low)} to {signed_share(high)}"
     return "–" if row.low is None else f"{signed(row.low)} to {signed(row.high)}"
+
+
+def average_interval(row: AverageRow) -> str:
+    """The interval of a difference under an average, relative to the baseline where `change` is."""
+    if row.low is None or row.high is None:
+        return "–"
+    if row.relative_low is None or row.relative_high is None:
+        return f"{signed(row.low)} to {signed(row.high)}"
+    return f"{signed_share(row.relative_low)} to {signed_share(row.relative_high)}"
 
 
 def segment_name(segment: Segment | None) -> str:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from rankcast.progress import Progress
 
 if TYPE_CHECKING:
-    from rankcast.records import Fidelity, Result
+    from rich.table import Table
+
+    from rankcast.records import ComparisonRow, Fidelity, LedgerRow, Result
     from rankcast.runs.folder import Run
 
 Item = TypeVar("Item")
 _WIDE = 160
 _EVERY = 10.0  # seconds between two lines of a log
 _MOST_REASONS = 5
+_MOST_REVERSALS = 5
 
 
 def plain(text: str) -> str:
@@ -67,7 +70,7 @@ def time_left(seconds: float) -> str:
 
 
 def print_run(run: Run) -> None:
-    """The verdict: decision, table, ledger in a line, where the report is."""
+    """The verdict: decision, what speaks against it, table, the ledger in five lines, fidelity, where the report is."""
     result = run.result
     for name, one in result.decision.items():
         print(f"{plain(name)}: {one.decision}\n  {plain(one.because)}")
@@ -76,11 +79,62 @@ def print_run(run: Run) -> None:
     for finding in result.findings:
         if finding.status == "fired":
             print(f"{finding.rule} {finding.name} ({finding.severity}): {plain(finding.evidence)}")
-    _print_comparisons(result)
-    ledger = " -> ".join(f"{row.step} {row.out:,}" for row in result.results.targets)
-    print(f"targets: {result.results.targets[0].in_:,} requests -> {ledger}")
+    for line in result.results.reversals[:_MOST_REVERSALS]:
+        print(f"THE OTHER WAY: {plain(line)}")
+    invalid = any(one.decision == "invalid" for one in result.decision.values())
+    print_table(comparisons_table([row for row in result.results.comparisons if row.segment is None], invalid))
+    _print_averages(result)
+    _print_ledger(result.results.targets)
+    _print_late(result)
     _print_fidelity(result.results.fidelity)
     print(f"report: {run.report}")
+
+
+def _print_averages(result: Result) -> None:
+    """The primary metric under every average, where there are several."""
+    from rankcast.text import average_interval, change
+
+    primary = [row for row in result.results.averages if row.metric == _primary(result)]
+    if len({row.average for row in primary}) < 2:
+        return
+    print("averaged by")
+    for row in primary:
+        mark = "decides" if row.decides else "THE SIGN CHANGES" if row.changes_sign else ""
+        interval = average_interval(row)
+        size = f"worth {row.effective_requests or 0:,.0f} requests, {row.effective_users or 0:,.0f} users"
+        print(f"  {plain(row.average):<20} {plain(row.variant)}: {change(row)} ({interval}; {size}) {mark}".rstrip())
+
+
+def _primary(result: Result) -> str | None:
+    return next((row.metric for row in result.results.comparisons), None)
+
+
+def _print_ledger(rows: Sequence[LedgerRow]) -> None:
+    """Who was lost: a line a scope, and who they were."""
+    words = {"labels": "events"}
+    print("targets")
+    for scope in ("requests", "users", "items", "labels"):
+        chain = [row for row in rows if row.scope == scope]
+        if chain:
+            told = [row for row in chain if row.lost or scope == "requests"]
+            shown = " -> ".join([f"{chain[0].in_:,}", *(f"{row.step} {row.out:,}" for row in told)])
+            print(f"  {words.get(scope, scope):<9}{shown}")
+    last = [row for row in rows if row.scope == "users" and row.new_lost is not None and row.new_kept is not None]
+    if last:
+        worst = max(last, key=lambda row: (row.new_lost or 0) - (row.new_kept or 0))
+        print(
+            f"  who      without any event before: {worst.new_lost:.0%} of the {worst.lost:,} users that `{worst.step}` took, "
+            f"{worst.new_kept:.0%} of those it left"
+        )
+
+
+def _print_late(result: Result) -> None:
+    for row in result.results.late:
+        if row.requests and row.share_missing is not None:
+            print(
+                f"late: {plain(row.event)}: about {row.missing or 0:,.0f} events of {row.requests:,} requests are still to come "
+                f"({row.share_missing:.1%} of all)"
+            )
 
 
 def _print_fidelity(fidelity: Fidelity | None) -> None:
@@ -101,35 +155,39 @@ def _print_fidelity(fidelity: Fidelity | None) -> None:
         print(f"  closer {plain(suspect.what)}: overlap {suspect.before:.4f} -> {suspect.overlap:.4f}")
 
 
-def _print_comparisons(result: Result) -> None:
+def comparisons_table(rows: Sequence[ComparisonRow], doubtful: bool, both: bool = False) -> Table:
+    """Differences, a line each; `both` names what each is held against."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from rankcast.text import number, p_value, relative_interval, signed, signed_share
+    from rankcast.text import change, number, p_value, relative_interval
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("variant", "metric", "baseline", "difference", "interval", "p adj.", "verdict"):
-        table.add_column(
-            title, justify="right" if title in {"baseline", "difference", "interval", "p adj."} else "left"
+    numbers = {"baseline", "difference", "interval", "p adj."}
+    against = ("against",) if both else ()
+    for title in ("variant", *against, "metric", "baseline", "difference", "interval", "p adj.", "verdict"):
+        table.add_column(title, justify="right" if title in numbers else "left")
+    styles = {} if doubtful else {"better": "green", "worse": "red", "equivalent": "cyan"}
+    for row in rows:
+        table.add_row(
+            Text(plain(row.variant)),
+            *((Text(plain(row.baseline)),) if both else ()),
+            Text(row.metric),
+            number(row.baseline_value),
+            change(row),
+            relative_interval(row),
+            p_value(row.p_adjusted),
+            Text(row.verdict or "-", style=styles.get(row.verdict or "", "")),
         )
-    invalid = any(one.decision == "invalid" for one in result.decision.values())
-    styles = {} if invalid else {"better": "green", "worse": "red", "equivalent": "cyan"}
-    for row in result.results.comparisons:
-        if row.segment is None:
-            shown = signed_share(row.relative) if row.relative is not None else signed(row.difference)
-            table.add_row(
-                Text(plain(row.variant)),
-                Text(row.metric),
-                number(row.baseline_value),
-                shown,
-                relative_interval(row),
-                p_value(row.p_adjusted),
-                Text(row.verdict or "-", style=styles.get(row.verdict or "", "")),
-            )
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    console.print(table)
+    return table
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def print_json(document: object) -> None:

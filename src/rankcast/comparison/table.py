@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 
-from rankcast.records import Segment
+from rankcast.records import Segment, Value
 from rankcast.tables.logs import Bools, Floats, Ints
 
 Family = Literal["primary", "guardrails", "exploration"]
+Method = Literal["clustered", "robust", "bootstrap", "permutation"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,17 @@ class Pooled(Protocol):
 
 
 @dataclass(frozen=True)
+class Doubts:
+    """Of one variant's lists, by target: the unjudged share, the metric without unjudged items, and with all of them of the best
+    grade (None where that bounds nothing).
+    """
+
+    unjudged: Floats
+    condensed: Floats
+    at_best: Floats | None
+
+
+@dataclass(frozen=True)
 class MetricColumn:
     """One metric: its values per variant and target, or how to get its one value per variant; its direction and its role."""
 
@@ -39,11 +51,44 @@ class MetricColumn:
     values: Mapping[str, Floats] | None
     pooled: Mapping[str, Pooled] | None = None
     bounds: tuple[float, float] = (0.0, 1.0)
+    at_most_worse: float | None = None
+    doubts: Mapping[str, Doubts] = field(default_factory=dict)
+
+    def of(self, variant: str) -> Floats:
+        """Its value for every target, of a metric that has one."""
+        if self.values is None:
+            raise ValueError(f"{self.name} has no value per request")
+        return self.values[variant]
+
+
+@dataclass(frozen=True)
+class Average:
+    """A way to weigh targets, and the weight of each."""
+
+    name: str
+    weight: Floats
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A number of each target that was known before, NaN where it was not; the same of all replayed requests, among which are the
+    targets, with their users and weights.
+    """
+
+    name: str
+    values: Floats
+    replayed: Floats
+    user: Ints
+    weight: Floats
 
 
 @dataclass(frozen=True)
 class ValuesTable:
-    """Everything that statistics need: users (codes) and weights per target, parts, metrics, variants."""
+    """Everything that statistics need: users (codes) and weights per target, parts, metrics, variants.
+
+    `averages`: all ways to weigh, the deciding one first; `weight` is its weight. `others`: what targets have in common besides
+    their user, a code of each. `mixes`: of each segment column the share of every value among the replayed requests.
+    """
 
     baseline: str
     variants: tuple[str, ...]
@@ -52,6 +97,10 @@ class ValuesTable:
     weight: Floats
     parts: tuple[Part, ...]
     metrics: tuple[MetricColumn, ...]
+    averages: tuple[Average, ...] = ()
+    others: Ints | None = None
+    mixes: Mapping[str, Mapping[Value, float]] = field(default_factory=dict)
+    covariate: Covariate | None = None
 
     @property
     def n(self) -> int:
@@ -61,12 +110,17 @@ class ValuesTable:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the study declared: confidence, smallest effect that matters (relative), correction, seed."""
+    """What the study declared: confidence, smallest effect that matters (relative), correction, seed, how intervals are made, and
+    with how many users a segment gets a verdict.
+    """
 
     confidence: float
     smallest_effect: float | None
     correction: str
     seed: int
+    method: Method = "clustered"
+    replications: int = 2000
+    least_users: int = 30
 
 
 def measurable(*columns: Floats) -> Bools:

@@ -1,16 +1,20 @@
-"""Comparisons of every variant with the baseline: difference, interval, adjusted p, verdict; then the decision."""
+"""Comparisons of every variant with the baseline: difference, interval, adjusted p, verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import ceil, sqrt
+from typing import NamedTuple
 
-from rankcast.comparison.estimates import Contrast, Estimator, clipped
+from rankcast.comparison.estimates import Estimator
+from rankcast.comparison.measured import TIE, Contrast, Sure, clipped
 from rankcast.comparison.table import Family, MetricColumn, Terms, ValuesTable
-from rankcast.records import ComparisonRow, Finding, MetricRow, VariantDecision, Verdict
+from rankcast.records import ComparisonRow, MetricRow, Verdict
 from rankcast.stats.adjust import benjamini_hochberg, holm, unadjusted
-from rankcast.text import p_value, relative_interval, signed, signed_share
+from rankcast.stats.clustered import Estimate
 
-LEAST_USERS = 30  # a segment with fewer users gets no verdict
+MOST_USERS = 10**12  # where more were needed, none would do
 CORRECTIONS: dict[str, Callable[[Sequence[float]], list[float]]] = {
     "holm": holm,
     "benjamini_hochberg": benjamini_hochberg,
@@ -18,89 +22,43 @@ CORRECTIONS: dict[str, Callable[[Sequence[float]], list[float]]] = {
 }
 
 
-def compare(table: ValuesTable, terms: Terms) -> tuple[tuple[MetricRow, ...], tuple[ComparisonRow, ...]]:
+class Compared(NamedTuple):
     """Every metric of every variant, and every variant against the baseline, over all targets and by segment."""
-    estimator = Estimator(table, terms.seed)
-    places = [(metric, part) for metric in table.metrics for part in range(len(table.parts))]
-    values = [
-        _metric_row(estimator, metric, part, variant, terms) for metric, part in places for variant in table.variants
-    ]
-    rows = [
-        (metric, _comparison_row(estimator, metric, part, variant, terms))
-        for metric, part in places
-        for variant in table.variants
-        if variant != table.baseline
-    ]
+
+    metrics: tuple[MetricRow, ...]
+    comparisons: tuple[ComparisonRow, ...]
+
+
+def compare(table: ValuesTable, terms: Terms, estimator: Estimator | None = None) -> Compared:
+    """Estimates, intervals, adjusted p-values and verdicts."""
+    estimator = estimator or Estimator(table, terms)
+    values: list[MetricRow] = []
+    rows: list[tuple[MetricColumn, ComparisonRow]] = []
+    parts = range(len(table.parts))
+    for metric in table.metrics:
+        found = {variant: estimator.values(metric, variant) for variant in table.variants}
+        values += [
+            _metric_row(estimator, metric, part, variant, found[variant][part])
+            for part in parts
+            for variant in table.variants
+        ]
+        others = [variant for variant in table.variants if variant != table.baseline]
+        contrasts = {variant: estimator.contrasts(metric, variant) for variant in others}
+        rows += [
+            (metric, _comparison_row(estimator, metric, part, variant, contrasts[variant][part]))
+            for part in parts
+            for variant in others
+        ]
     adjusted = _adjust([row for _, row in rows], terms)
     comparisons = [
         row.model_copy(update={"verdict": _verdict(row, metric, terms)})
         for (metric, _), row in zip(rows, adjusted, strict=True)
     ]
-    return tuple(values), tuple(comparisons)
+    return Compared(tuple(values), tuple(comparisons))
 
 
-def decide(
-    table: ValuesTable, comparisons: Sequence[ComparisonRow], invalid: str | None, findings: Sequence[Finding]
-) -> dict[str, VariantDecision]:
-    """A decision for every decided variant. `invalid` says why nothing may be concluded, if so."""
-    errors = [finding for finding in findings if finding.status == "fired" and finding.severity == "error"]
-    reason = invalid or (f"{errors[0].rule} {errors[0].name}: {errors[0].evidence}" if errors else None)
-    decisions = {}
-    for variant in table.variants:
-        if variant in table.decided:
-            mine = [row for row in comparisons if row.variant == variant and row.segment is None]
-            decided = _decide(mine, {metric.name: metric.higher_is_better for metric in table.metrics})
-            decisions[variant] = VariantDecision(decision="invalid", because=reason) if reason else decided
-    return decisions
-
-
-def _certain_harm(row: ComparisonRow, higher_is_better: Mapping[str, bool]) -> bool:
-    """A difference without any variation has no p-value, so it cannot be `worse`; it may still be the end of a product."""
-    if row.p is not None or not row.difference or row.low != row.high:
-        return False
-    return (row.difference < 0) == higher_is_better[row.metric]
-
-
-def _decide(rows: Sequence[ComparisonRow], directions: Mapping[str, bool]) -> VariantDecision:
-    primary = next(row for row in rows if row.family == "primary")
-    worse = [row for row in rows if row.family == "guardrails" and row.verdict == "worse"]
-    because = f"{primary.metric} is {primary.verdict}: {describe(primary)}"
-    if all(row.n_requests == 0 for row in rows):
-        return VariantDecision(decision="undecided", because="no target is left to judge by; the ledger says why")
-    certain = [row for row in rows if row.family == "guardrails" and _certain_harm(row, directions)]
-    if certain:
-        because += "; " + "; ".join(
-            f"guardrail {row.metric} changed by the same {row.difference:+.4g} for every user, which no test can weigh"
-            for row in certain
-        )
-    if worse:
-        harm = "; ".join(f"guardrail {row.metric} is worse: {describe(row)}" for row in worse)
-        return VariantDecision(decision="no-go", because=f"{harm}; {because}")
-    if primary.verdict == "better":
-        return VariantDecision(decision="go", because=f"{because}; no guardrail is worse")
-    if primary.verdict in {"worse", "equivalent"}:
-        return VariantDecision(decision="no-go", because=because)
-    if primary.minimum_detectable is not None:
-        because += f"; a true difference of {primary.minimum_detectable:.4g} would have been found 4 times in 5"
-    return VariantDecision(decision="undecided", because=because)
-
-
-def describe(row: ComparisonRow) -> str:
-    """A difference in words: relative where it can be, with interval and adjusted p.
-
-    A number never travels alone.
-    """
-    if row.difference is None:
-        return "not measurable"
-    shown = signed_share(row.relative) if row.relative is not None else signed(row.difference)
-    interval = "no interval" if row.low is None else f"interval {relative_interval(row)}"
-    p = "" if row.p_adjusted is None else f", adjusted p {p_value(row.p_adjusted)}"
-    return f"{shown} ({interval}{p}, {row.n_requests:,} requests of {row.n_users:,} users)"
-
-
-def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, terms: Terms) -> MetricRow:
-    estimate = estimator.value(metric, part, variant)
-    low, high = estimate.interval(terms.confidence)
+def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, sure: Sure) -> MetricRow:
+    estimate, low, high = sure.estimate, sure.low, sure.high
     if metric.values is None:
         low, high = clipped(estimate.value, low, high, metric.bounds)
     return MetricRow(
@@ -112,49 +70,112 @@ def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: 
         high=high,
         n_requests=estimate.n,
         n_users=estimate.clusters,
-        method="clustered" if metric.values is not None else "bootstrap",
+        method=estimator.terms.method if metric.values is not None else "bootstrap",
     )
 
 
-def _comparison_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, terms: Terms) -> ComparisonRow:
-    contrast = estimator.contrast(metric, part, variant)
-    estimate = contrast.estimate
-    low, high = estimate.interval(terms.confidence)
+def _comparison_row(
+    estimator: Estimator, metric: MetricColumn, part: int, variant: str, contrast: Contrast
+) -> ComparisonRow:
+    sure, terms = contrast.sure, estimator.terms
+    estimate, base = sure.estimate, contrast.baseline
     segment = estimator.table.parts[part].segment
     declared = segment is None and variant in estimator.table.decided
     family: Family = metric.family if declared else "exploration"
+    margin = metric.at_most_worse if family == "guardrails" else None
+    worse = noninferior_p(contrast, margin, metric.higher_is_better)
+    least = estimate.minimum_detectable(terms.confidence)
+    goal = _goal(estimate, base, terms)
+    bounds = contrast.relative_bounds(terms.confidence)
     return ComparisonRow(
         variant=variant,
         baseline=estimator.table.baseline,
         metric=metric.name,
         segment=segment,
         difference=estimate.value,
-        relative=_relative(contrast),
-        baseline_value=contrast.baseline,
-        low=low,
-        high=high,
-        p=estimate.p(),
+        relative=contrast.relative,
+        baseline_value=base,
+        low=sure.low,
+        high=sure.high,
+        p=sure.p,
         p_adjusted=None,
         family=family,
-        minimum_detectable=estimate.minimum_detectable(terms.confidence),
+        minimum_detectable=least,
         wins=contrast.wins,
         ties=contrast.ties,
         losses=contrast.losses,
         n_requests=estimate.n,
         n_users=estimate.clusters,
         verdict=None,
-        method="clustered" if metric.values is not None else "bootstrap",
+        method=terms.method if metric.values is not None else "bootstrap",
+        relative_low=None if bounds is None else bounds[0],
+        relative_high=None if bounds is None else bounds[1],
+        degrees_of_freedom=contrast.satterthwaite,
+        effective_users=contrast.effective,
+        users_touched=contrast.touched,
+        at_most_worse=margin,
+        p_noninferior=worse,
+        noninferior=None if worse is None else worse < (1 - terms.confidence) / 2,
+        p_equivalent=equivalent_p(contrast, terms.smallest_effect),
+        users_needed=None if least is None or goal is None else _users(estimate.clusters, least, goal),
+        needed_for=goal,
     )
 
 
-def _relative(contrast: Contrast) -> float | None:
-    if contrast.estimate.value is None or not contrast.baseline:
+def noninferior_p(contrast: Contrast, margin: float | None, higher_is_better: bool) -> float | None:
+    """One-sided p of a relative loss of at least `margin`."""
+    if margin is None:
         return None
-    return contrast.estimate.value / contrast.baseline
+    return _p_beyond(contrast, -margin) if higher_is_better else _p_below(contrast, margin)
 
 
-def _small(row: ComparisonRow) -> bool:
-    return row.segment is not None and row.n_users < LEAST_USERS
+def equivalent_p(contrast: Contrast, smallest: float | None) -> float | None:
+    """p of two one-sided tests (Schuirmann, 1987): the larger one, against a relative difference of +-smallest."""
+    if smallest is None:
+        return None
+    above, below = _p_beyond(contrast, -smallest), _p_below(contrast, smallest)
+    return None if above is None or below is None else max(above, below)
+
+
+def _p_beyond(contrast: Contrast, margin: float) -> float | None:
+    """One-sided p of "the difference is at most margin * |baseline|": the baseline's value has an error too, so the test is of
+    d - margin * |b| against 0, with the variance of that.
+    """
+    shifted = _shifted(contrast, margin)
+    return None if shifted is None else shifted.p_above(0.0)
+
+
+def _p_below(contrast: Contrast, margin: float) -> float | None:
+    shifted = _shifted(contrast, margin)
+    return None if shifted is None else shifted.p_below(0.0)
+
+
+def _shifted(contrast: Contrast, margin: float) -> Estimate | None:
+    """d - margin * |b|, with its error."""
+    estimate, base = contrast.sure.estimate, contrast.baseline
+    if estimate.value is None or base is None:
+        return None
+    slope = margin if base >= 0 else -margin
+    error = estimate.error
+    if contrast.variances is not None and error is not None:
+        var_d, both, var_b = contrast.variances
+        error = sqrt(max(0.0, var_d - 2 * slope * both + slope**2 * var_b))
+    return replace(estimate, value=estimate.value - slope * base, error=error)
+
+
+def _goal(estimate: Estimate, baseline: float | None, terms: Terms) -> float | None:
+    """The difference that is to be found: the smallest that matters, or else the one that is seen."""
+    seen = estimate.value if terms.smallest_effect is None or baseline is None else terms.smallest_effect * baseline
+    return None if seen is None or abs(seen) <= TIE else abs(seen)
+
+
+def _users(users: int, least: float, goal: float) -> int | None:
+    needed = users * (least / goal) ** 2
+    return ceil(needed) if needed < MOST_USERS else None
+
+
+def _small(row: ComparisonRow, terms: Terms) -> bool:
+    return row.segment is not None and row.n_users < terms.least_users
 
 
 def _adjust(rows: list[ComparisonRow], terms: Terms) -> list[ComparisonRow]:
@@ -166,7 +187,9 @@ def _adjust(rows: list[ComparisonRow], terms: Terms) -> list[ComparisonRow]:
         ("exploration", benjamini_hochberg),
     ):
         members = [
-            (at, row.p) for at, row in enumerate(rows) if row.family == family and row.p is not None and not _small(row)
+            (at, row.p)
+            for at, row in enumerate(rows)
+            if row.family == family and row.p is not None and not _small(row, terms)
         ]
         for (at, _), p in zip(members, correct([p for _, p in members]), strict=True):
             adjusted[at] = rows[at].model_copy(update={"p_adjusted": p})
@@ -174,7 +197,7 @@ def _adjust(rows: list[ComparisonRow], terms: Terms) -> list[ComparisonRow]:
 
 
 def _verdict(row: ComparisonRow, metric: MetricColumn, terms: Terms) -> Verdict | None:
-    if _small(row):
+    if _small(row, terms):
         return None
     if row.difference is None or row.low is None or row.high is None:
         return "undecided"

@@ -40,7 +40,8 @@ def _metrics(values: Any, vocabulary: Vocabulary) -> Iterator[_Attempt]:
         return
     for key in ("primary", "guardrails", "also"):
         texts = metrics.get(key)
-        for at, text in enumerate(texts if isinstance(texts, list) else [texts]):
+        for at, one in enumerate(texts if isinstance(texts, list) else [texts]):
+            text = next(iter(one), None) if isinstance(one, dict) else one
             if isinstance(text, str):
                 place: Location = ("metrics", key, at) if isinstance(texts, list) else ("metrics", key)
                 yield place, partial(vocabulary.metric, text)

@@ -174,9 +174,12 @@ class _Loader:
     def _metrics(self, study: Study, document: Document) -> tuple[PlannedMetric, ...]:
         named: list[tuple[Family, str, Location]] = [("primary", study.metrics.primary, ("metrics", "primary"))]
         named += [
-            ("guardrails", text, ("metrics", "guardrails", at)) for at, text in enumerate(study.metrics.guardrails)
+            ("guardrails", one.metric, ("metrics", "guardrails", at)) for at, one in enumerate(study.metrics.guardrails)
         ]
         named += [("exploration", text, ("metrics", "also", at)) for at, text in enumerate(study.metrics.also)]
+        margins: dict[Location, float | None] = {
+            ("metrics", "guardrails", at): one.at_most_worse for at, one in enumerate(study.metrics.guardrails)
+        }
         planned: list[PlannedMetric] = []
         for family, text, location in named:
             metric = self._try(partial(self.vocabulary.metric, text), document, location)
@@ -186,7 +189,7 @@ class _Loader:
                 self.problems.append(
                     document.problem(f"`{text}` is the metric `{metric}`, which the study names already", location)
                 )
-            planned.append(PlannedMetric(family, metric))
+            planned.append(PlannedMetric(family, metric, margins.get(location)))
         return tuple(planned)
 
     def _steps(

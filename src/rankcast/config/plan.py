@@ -65,10 +65,11 @@ class FileText:
 
 @dataclass(frozen=True)
 class PlannedMetric:
-    """A metric and its role."""
+    """A metric and its role; `at_most_worse`: the relative loss that a guardrail must rule out."""
 
     family: Family
     metric: Any
+    at_most_worse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,13 @@ class Plan:
     def document(self) -> dict[str, Any]:
         """The resolved plan as plain values, defaults included; `${NAME}` stays as it is written."""
         service = self.service.model_dump(mode="json", by_alias=True, exclude={"rules", "submit"})
-        service["tables"] = {name: _table(table) for name, table in service["tables"].items() if table is not None}
+        service["tables"] = {name: _tables(table) for name, table in service["tables"].items() if table}
         study = self.study.model_dump(mode="json", by_alias=True, exclude={"variants", "allow"})
         study["metrics"] = {
             "primary": str(self.metrics[0].metric),
-            "guardrails": [str(m.metric) for m in self.metrics if m.family == "guardrails"],
+            "guardrails": [_guardrail(m) for m in self.metrics if m.family == "guardrails"],
             "also": [str(m.metric) for m in self.metrics if m.family == "exploration"],
         }
-        study["compare"].pop("method", None)
         service["production"]["steps"] = [_step(step) for step in self._production_steps()]
         if isinstance(service["production"]["candidates"], dict):
             service["production"]["candidates"] = _table(service["production"]["candidates"])
@@ -147,6 +147,18 @@ def name_steps(steps: list[PlannedStep]) -> tuple[PlannedStep, ...]:
             name = f"{base}-{number}"
         named.append(replace(step, name=name))
     return tuple(named)
+
+
+def _guardrail(planned: PlannedMetric) -> Any:
+    name = str(planned.metric)
+    return name if planned.at_most_worse is None else {name: {"at_most_worse": planned.at_most_worse}}
+
+
+def _tables(written: Any) -> Any:
+    """A table, or several; of several one alone stands for itself."""
+    if isinstance(written, dict):
+        return _table(written)
+    return _table(written[0]) if len(written) == 1 else [_table(one) for one in written]
 
 
 def _table(table: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
+from rankcast.config.comparing import DAY, HISTORY
 from rankcast.config.plan import Plan
-from rankcast.config.yaml import Document
+from rankcast.config.yaml import Document, Location
 from rankcast.errors import Problem
 
 _TABLE_OF = {"item": "items", "user": "users", "request": "requests"}
@@ -15,6 +16,7 @@ _TABLES_FOR = {  # what a metric needs: one of these tables
     "catalogue": ("items", "availability"),
     "history": ("events",),
     "impressions": ("impressions",),
+    "examination": ("impressions",),
 }
 
 
@@ -27,6 +29,7 @@ def reference_problems(plan: Plan, study: Document, service: Document) -> list[P
             _variants(plan, study, service),
             _targets(plan, service),
             _segments(plan, study),
+            _compare(plan, study),
             _metrics(plan, study),
         )
     )
@@ -35,7 +38,7 @@ def reference_problems(plan: Plan, study: Document, service: Document) -> list[P
 def _missing(plan: Plan, needs: Iterable[str]) -> list[str]:
     """The tables that are needed and not declared."""
     tables = [_TABLE_OF.get(need.partition(".")[0], need) for need in needs if need != "score"]
-    return sorted({table for table in tables if getattr(plan.service.tables, table) is None})
+    return sorted({table for table in tables if not getattr(plan.service.tables, table)})
 
 
 def _period(plan: Plan, study: Document) -> list[Problem]:
@@ -86,23 +89,51 @@ def _targets(plan: Plan, service: Document) -> list[Problem]:
         ]
     if plan.service.labels.attribute == "last_shown" and plan.service.tables.impressions is None:
         problems.append(service.problem("`last_shown` needs `tables.impressions`", ("labels", "attribute")))
+    behaviour = plan.service.behaviour
+    for table in ("impressions", "events") if behaviour is not None else ():
+        if not getattr(plan.service.tables, table):
+            told = f"clicks on what was shown tell how far users look; add `tables.{table}`"
+            problems.append(service.problem(told, ("behaviour",)))
     return problems
 
 
 def _segments(plan: Plan, study: Document) -> list[Problem]:
     problems = []
+    names = [segment.name for segment in plan.study.segments]
     for at, segment in enumerate(plan.study.segments):
-        scope, _, name = segment.partition(".")
         place = ("segments", at)
-        if scope == "item":
-            problems.append(study.problem(f"not available yet: segments by `{segment}`", place))
-        elif scope not in ("request", "user") or not name:
-            problems.append(study.problem(f"expected `request.<column>` or `user.<column>`, found `{segment}`", place))
-        elif _missing(plan, [segment]):
-            problems.append(study.problem("add `tables.users` to the service", place))
-        elif plan.study.segments.index(segment) != at:
-            problems.append(study.problem(f"`{segment}` stands here already", place))
+        if names.index(segment.name) != at:
+            problems.append(study.problem(f"`{segment.name}` stands here already", place))
+        if len({axis.column for axis in segment.axes}) < len(segment.axes):
+            problems.append(study.problem(f"`{segment.name}`: expected two different columns", place))
+        for axis in segment.axes:
+            problems += [
+                study.problem(f"`{axis.column}`: {told}", place) for told in _unknown_column(plan, axis.column)
+            ]
+            if axis.column == HISTORY and not axis.bins:
+                problems.append(
+                    study.problem("expected ranges: `{user.history: {none: 0, few: 1-9, many: 10-}}`", place)
+                )
     return problems
+
+
+def _compare(plan: Plan, study: Document) -> list[Problem]:
+    named: list[tuple[Location, str]] = [
+        (("compare", "cluster", at), one) for at, one in enumerate(plan.study.compare.cluster) if one != "user"
+    ]
+    if plan.study.compare.cuped is not None:
+        named.append((("compare", "cuped"), plan.study.compare.cuped))
+    return [study.problem(told, place) for place, column in named for told in _unknown_column(plan, column)]
+
+
+def _unknown_column(plan: Plan, column: str) -> list[str]:
+    """The tables that a column of a request, a user or an item needs."""
+    if column == DAY:
+        return []
+    needs = ["events"] if column == HISTORY or column.startswith("item.") else []
+    if column != HISTORY:
+        needs.append(column)
+    return [f"add `tables.{table}` to the service" for table in _missing(plan, needs)]
 
 
 def _metrics(plan: Plan, study: Document) -> list[Problem]:
@@ -111,7 +142,7 @@ def _metrics(plan: Plan, study: Document) -> list[Problem]:
         needs = {need.partition(".")[0] for need in planned.metric.needs()}
         for need in sorted(needs - {"catalogue"} if "item" in needs else needs):
             tables = _TABLES_FOR.get(need, ())
-            if tables and all(getattr(plan.service.tables, table) is None for table in tables):
+            if tables and all(not getattr(plan.service.tables, table) for table in tables):
                 listed = " or ".join(f"`tables.{table}`" for table in tables)
                 problems.append(study.problem(f"`{planned.metric}` needs {listed}", ("metrics",)))
     return list(dict.fromkeys(problems))

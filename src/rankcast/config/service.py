@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
-from rankcast.config.fields import DurationField, FileFormat, Moment, Name, Several, Strict, later, wrong
+from rankcast.config.fields import FileFormat, Moment, Name, Names, Several, Strict, later, wrong
+from rankcast.config.labelling import Behaviour, Labels, Targets
 from rankcast.errors import show
 
 
@@ -54,10 +64,32 @@ class Table(Strict):
 
 
 class EventsTable(Table):
-    """Events also say up to when they are complete."""
+    """Events also say up to when they are complete, and which of them are the same."""
 
     complete_until: Moment | None = None
     """events are known until here; silent: until the newest event"""
+    event: Name | None = None
+    """every row is an event of this kind, where the table has no such column"""
+    distinct: Names | None = None
+    """columns: of rows of a kind that are equal in all of them, the earliest counts; silent: exact duplicates count once"""
+
+
+class _OneOrSeveral:
+    """In the JSON Schema: one alone will do."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
+
+def _events(value: object) -> object:
+    return (value,) if isinstance(value, dict) else tuple(value) if isinstance(value, list) and value else value
+
+
+Events = Annotated[
+    tuple[EventsTable, ...], BeforeValidator(_events), _OneOrSeveral(),
+    PlainSerializer(lambda tables: [table.model_dump(mode="json") for table in tables]),
+]  # fmt: skip
 
 
 class Tables(Strict):
@@ -71,8 +103,8 @@ class Tables(Strict):
     """item_id, open_at, close_at (null: still open); several rows an item"""
     impressions: Table | None = None
     """request_id, item_id, rank from 1: what was really shown"""
-    events: EventsTable | None = None
-    """user_id, item_id, timestamp, event; request_id if known"""
+    events: Events = ()
+    """user_id, item_id, timestamp, event; request_id if known; one table or a list of them"""
     users: Table | None = None
     """user_id, then attributes for segments"""
 
@@ -143,55 +175,6 @@ class Production(Strict):
     """length of the list that the client receives"""
 
 
-def _grades(value: object) -> object:
-    if not isinstance(value, dict) or not value:
-        raise wrong(f"expected grades such as `{{click: 1, apply: 4}}`, found {show(value)}")
-    for event, grade in value.items():
-        if isinstance(grade, dict):
-            raise wrong(f"{event}: not available yet: a horizon per event; expected a number")
-        if isinstance(grade, bool) or not isinstance(grade, int | float):
-            raise wrong(f"{event}: expected a number, found {show(grade)}")
-        if not 0 <= grade <= 1000:
-            raise wrong(f"{event}: expected a grade from 0 to 1000, found {show(grade)}")
-    return {event: float(grade) for event, grade in value.items()}
-
-
-def _horizon(value: object) -> object:
-    if isinstance(value, dict):
-        raise wrong("not available yet: a horizon per event; expected a duration such as 7d")
-    return value
-
-
-class Labels(Strict):
-    """What counts as success."""
-
-    grades: Annotated[dict[str, float], BeforeValidator(_grades)]
-    """what an event is worth: event: grade"""
-    horizon: Annotated[DurationField, BeforeValidator(_horizon)]
-    """how long after a request an event counts for it"""
-    attribute: Literal["request_id", "last_shown", "last_request", "any_request"] = "request_id"
-    """for which request an event counts"""
-
-
-def _average(value: object) -> object:
-    if isinstance(value, list):
-        raise wrong("not available yet: several averages at once; expected one")
-    if value in ("request", "user") or (isinstance(value, str) and value.startswith("request.") and len(value) > 8):
-        return value
-    raise wrong(f"expected request, user or request.<column>, found {show(value)}")
-
-
-class Targets(Strict):
-    """Which requests count, and how much each."""
-
-    where: str | None = None
-    """SQL boolean over request.* and user.*; a request for which it is not true is not replayed"""
-    without_labels: Literal["exclude", "zero"]
-    """leave requests without a label out, or count them as zero; no default: the team must say"""
-    average: Annotated[str, BeforeValidator(_average)] = "request"
-    """what weighs the same: every request, every user, or every value of request.<column>"""
-
-
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 
 
@@ -224,5 +207,7 @@ class Service(Strict):
     """what counts as success"""
     targets: Targets
     """which requests count, and how much each"""
+    behaviour: Behaviour | None = None
+    """how far users look; silent: estimated from clicks, where there are any"""
     rules: later("thresholds of rules") = None  # type: ignore[valid-type]
     submit: later("running in a cluster") = None  # type: ignore[valid-type]

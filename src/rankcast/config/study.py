@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from rankcast.config.comparing import Compare, Guardrails, Segments
 from rankcast.config.fields import (
     DurationField,
     FileFormat,
@@ -167,8 +168,8 @@ class Metrics(Strict):
 
     primary: str
     """the metric that decides"""
-    guardrails: Names = ()
-    """metrics that must not get worse"""
+    guardrails: Guardrails = ()
+    """metrics that must not get worse: coverage@20, or {coverage@20: {at_most_worse: 0.5%}}"""
     also: Names = ()
     """metrics that are shown besides"""
 
@@ -178,24 +179,6 @@ class Bar(Strict):
 
     at_least: Share = 0.9
     """least mean overlap of the replayed baseline with the impressions; below it the decision is invalid"""
-
-
-def _confidence(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.5 <= value < 1:
-        raise wrong(f"expected a confidence from 0.5 to below 1, such as 0.95, found {show(value)}")
-    return float(value)
-
-
-class Compare(Strict):
-    """How variants are compared."""
-
-    confidence: Annotated[float, BeforeValidator(_confidence)] = 0.95
-    """of intervals; 1 - confidence is the level of tests"""
-    smallest_effect: Share | None = None
-    """relative difference below which nothing matters; silent: nothing is called equivalent"""
-    correction: Literal["holm", "benjamini_hochberg", "none"] = "holm"
-    """how p-values of the primary metric are adjusted over the decided variants"""
-    method: later("choosing the method of intervals") = None  # type: ignore[valid-type]
 
 
 class Online(Strict):
@@ -230,8 +213,9 @@ class Study(Strict):
     """the variant that reproduces what users get today"""
     metrics: Metrics
     """what decides and what is shown"""
-    segments: Names = ()
-    """columns by which differences are shown too: request.<column>, user.<column>"""
+    segments: Segments = ()
+    """by what differences are shown too: request.<column>, user.<column>, item.<column> of the first relevant item, day, ranges
+    of a number ({user.history: {none: 0, some: 1-}}), or a list of two of them"""
     fidelity: Bar = Bar()
     """how faithful the replay must be"""
     compare: Compare = Compare()

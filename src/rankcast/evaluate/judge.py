@@ -9,8 +9,8 @@ import numpy as np
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.impressed import Impressed
 from rankcast.evaluate.judged import Judged, Rows
-from rankcast.evaluate.labels import Labels
-from rankcast.tables.logs import Bools, Ints
+from rankcast.evaluate.truth.labels import Labels
+from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.ragged import repeats, spans
 
 
@@ -36,13 +36,14 @@ class Slates:
 class Scene:
     """What metrics see beside slates and labels; `user` and `until`, where the label window ends, are by request code.
 
-    `impressed` and `catalogue` are None where no metric asks for them.
+    `impressed` and `catalogue` are None where no metric asks for them, `examination` until it is estimated.
     """
 
     user: Ints
     until: Ints
     impressed: Impressed | None = None
     catalogue: Catalogue | None = None
+    examination: Floats | None = None
 
 
 def judge(slates: Slates, targets: Ints, labels: Labels, scene: Scene | None = None) -> Judged:
@@ -67,6 +68,7 @@ def judge(slates: Slates, targets: Ints, labels: Labels, scene: Scene | None = N
         judgements=None if scene is None else _judgements(scene, targets, label_target, labels.item[at]),
         rows=rows,
         catalogue=None if scene is None else scene.catalogue,
+        examination=None if scene is None else scene.examination,
     )
 
 

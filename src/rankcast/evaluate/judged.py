@@ -33,7 +33,8 @@ class Judged:
     target and grade, best first; `length`: how long each list is. A grade of 0 is judged and not relevant.
 
     `hit_seen`: which hits were really judged, None for all; `judgements`: how many items are judged for each target, None
-    for its labels. `rows` and `catalogue` are there for metrics that look beyond labels.
+    for its labels. `rows` and `catalogue` are there for metrics that look beyond labels; `examination`: how likely users look at
+    each rank, relative to the first, None where nobody knows.
     """
 
     n: int
@@ -48,6 +49,7 @@ class Judged:
     judgements: Ints | None = None
     rows: Rows | None = None
     catalogue: Catalogue | None = None
+    examination: Floats | None = None
     _memory: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:

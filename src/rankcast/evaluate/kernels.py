@@ -13,7 +13,8 @@ from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.ragged import place_in_group
 
 Gain = Literal["linear", "exp", "binary"]
-Discount = Literal["log2", "log2_from_2", "reciprocal", "none"]
+Discount = Literal["log2", "log2_from_2", "reciprocal", "none", "examined"]
+EXAMINED = "examined"
 Norm = Literal["all", "cut"]
 MOST_EXP = 100  # the best grade of which a power of two is taken
 
@@ -43,17 +44,20 @@ def gains(grades: Floats, gain: str) -> Floats:
     return (grades > 0).astype(np.float64)
 
 
-def discounts(ranks: Ints, discount: str = "log2") -> Floats:
+def discounts(ranks: Ints, discount: str = "log2", examination: Floats | None = None) -> Floats:
     """Weight of each rank (from 1).
 
     `log2`: 1 / log2(rank + 1). `log2_from_2`: 1 / max(1, log2 rank), which leaves ranks 1 and 2 alone (Järvelin and
-    Kekäläinen, 2002, with b = 2). `reciprocal`: 1 / rank. `none`: 1.
+    Kekäläinen, 2002, with b = 2). `reciprocal`: 1 / rank. `none`: 1. `examined`: how likely users look at the rank, as
+    `examination` says, 1 at rank 1; beyond its last rank K it falls on as log2(K + 1) / log2(rank + 1).
 
     >>> discounts(np.array([1, 2, 4]), "log2_from_2").tolist()
     [1.0, 1.0, 0.5]
     """
     if discount == "none":
         return np.ones(len(ranks))
+    if discount == EXAMINED:
+        return _examined(ranks, examination)
     if discount == "reciprocal":
         divisor = ranks.astype(np.float64)
     elif discount == "log2":
@@ -62,6 +66,17 @@ def discounts(ranks: Ints, discount: str = "log2") -> Floats:
         divisor = np.maximum(1.0, np.log2(ranks))
     weights: Floats = 1.0 / divisor
     return weights
+
+
+def _examined(ranks: Ints, examination: Floats | None) -> Floats:
+    if examination is None:
+        raise DataError(
+            "discount=examined: how far users look is not known here; it is estimated in a study, from impressions and clicks"
+        )
+    last = len(examination)
+    weights: Floats = examination[np.minimum(ranks, last) - 1]
+    further: Floats = np.where(ranks > last, np.log2(last + 1.0) / np.log2(ranks + 1.0), 1.0)
+    return weights * further
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -21,8 +21,8 @@ from rankcast.tables.logs import Floats
 MOST_NUMBER = 1_000_000
 _BARE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 
-CATALOGUE, HISTORY, IMPRESSIONS = "catalogue", "history", "impressions"
-NEEDS = frozenset({CATALOGUE, HISTORY, IMPRESSIONS})
+CATALOGUE, HISTORY, IMPRESSIONS, EXAMINATION = "catalogue", "history", "impressions", "examination"
+NEEDS = frozenset({CATALOGUE, HISTORY, IMPRESSIONS, EXAMINATION})
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Metric:
                 catalogue.groups(need)
 
     def needs(self) -> frozenset[str]:
-        """What it reads beside labels: columns (`item.<name>`), `catalogue`, `history`, `impressions`."""
+        """What it reads beside labels: columns (`item.<name>`), `catalogue`, `history`, `impressions`, `examination`."""
         return frozenset()
 
 
@@ -70,6 +70,7 @@ class RequestMetric(Metric):
 
     per_request: ClassVar[bool] = True
     needs_rows: ClassVar[bool] = False  # whether it looks at `Judged.rows`
+    of_hits: ClassVar[bool] = False  # whether it looks at hits alone, and a better grade never makes it less
 
     def values(self, judged: Judged) -> Floats:
         """The metric's value for each of the n targets; NaN where it is not measurable."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from rankcast.comparison.table import Part
+from rankcast.comparison.table import Terms
+from rankcast.config.comparing import HISTORY
 from rankcast.config.plan import Plan, PlannedVariant, Vocabulary
 from rankcast.config.service import Table
 from rankcast.config.study import WAYS, HttpVariant
@@ -21,27 +21,27 @@ from rankcast.evaluate.catalogue import Catalogue, History
 from rankcast.evaluate.grammar import parse
 from rankcast.evaluate.impressed import Impressed
 from rankcast.evaluate.judge import Scene
-from rankcast.evaluate.labels import Labelling
-from rankcast.evaluate.metric import CATALOGUE, HISTORY, IMPRESSIONS
-from rankcast.evaluate.targets import Rule
+from rankcast.evaluate.metric import CATALOGUE, IMPRESSIONS, RequestMetric
+from rankcast.evaluate.metric import HISTORY as PAST
+from rankcast.evaluate.truth.labels import Labelling
+from rankcast.evaluate.truth.targets import Known, Rule
 from rankcast.experiment.shard import Model
 from rankcast.plugins import BUILTINS, load
-from rankcast.records import Count, Segment, Value
 from rankcast.replay import step
 from rankcast.replay.builtin import Builtin, Scorer, Setting
 from rankcast.replay.models.mlflow import MlflowModel
 from rankcast.replay.models.python import PythonModel
 from rankcast.replay.step import NamedStep
 from rankcast.sources.api import Api
+from rankcast.sources.happened import EventTerms
 from rankcast.sources.load import Inputs, Loaded
 from rankcast.sources.source import FileSet, Pattern, Source
 from rankcast.tables.duration import Duration
 from rankcast.tables.expression import Expression
 from rankcast.tables.logs import Ints, Logs
 from rankcast.tables.parts import ScoreParts
-from rankcast.tables.valuesets import group_codes
 
-MOST_SEGMENTS = 100  # values of a segment column that are compared; the rest is counted
+EVENTS = "events"
 
 
 def _builtin(name: str, within: Duration | None) -> Builtin:
@@ -66,8 +66,15 @@ def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
     tables = {
         name: _source(plan, table, ("tables", name), plan.service_file, plan.service_folder)
         for name in type(plan.service.tables).model_fields
-        if (table := getattr(plan.service.tables, name)) is not None
+        if name != EVENTS and (table := getattr(plan.service.tables, name)) is not None
     }
+    events: dict[str, EventTerms] = {}
+    for at, declared in enumerate(plan.service.tables.events):
+        name = EVENTS if at == 0 else f"{EVENTS} {at + 1}"
+        where = ("tables", EVENTS) if len(plan.service.tables.events) == 1 else ("tables", EVENTS, at)
+        tables[name] = _source(plan, declared, where, plan.service_file, plan.service_folder)
+        until = None if declared.complete_until is None else plan.instant(declared.complete_until)
+        events[name] = EventTerms(declared.event, declared.distinct, until)
     scores = {
         variant.name: _source(
             plan, variant.spec.scores, ("variants", variant.name, "scores"), plan.study_file, plan.study_folder
@@ -92,7 +99,7 @@ def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
             key = ("variants", variant.name, "python")
             read = Table.model_validate({"path": list(variant.spec.python.reads)})
             reads[variant.name] = _source(plan, read, key, plan.study_file, plan.study_folder)
-    return Inputs(tables, scores, candidates, plan.service.timezone, placements, reads)
+    return Inputs(tables, scores, candidates, plan.service.timezone, placements, reads, events)
 
 
 def _folder(plan: Plan, file: str) -> Path:
@@ -160,7 +167,7 @@ def _asked(spec: HttpVariant, logs: Logs, requests: Ints) -> pl.DataFrame:
     for parameter, value in query.items():
         scope, column = _read_by(value)
         if scope:
-            columns[f"?{parameter}"] = _request_column(logs, scope, column, requests)
+            columns[f"?{parameter}"] = request_column(logs, scope, column, requests)
         else:
             columns[f"?{parameter}"] = pl.repeat(value, len(requests), eager=True)
     return pl.DataFrame(columns)
@@ -191,10 +198,18 @@ def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
             wanted += [(file, (*place, at), need) for need in sorted(one.step.needs())]
     if plan.where is not None:
         wanted += [(service, ("targets", "where"), need) for need in sorted(plan.where.needs())]
-    wanted.append((service, ("targets", "average"), plan.service.targets.average))
+    wanted += [(service, ("targets", "average"), one) for one in plan.service.targets.average]
+    wanted += _named(service, ("targets", "weight"), plan.service.targets.weight)
+    behaviour = plan.service.behaviour
+    for key in ("depth", "by") if behaviour is not None else ():
+        wanted += _named(service, ("behaviour", key), getattr(behaviour, key))
+    wanted += [(study, ("compare", "cluster", at), one) for at, one in enumerate(plan.study.compare.cluster)]
+    wanted += _named(study, ("compare", "cuped"), plan.study.compare.cuped)
     needs = {need for planned in plan.metrics for need in planned.metric.needs()}
     wanted += [(study, ("metrics",), need) for need in sorted(needs)]
-    wanted += [(study, ("segments", at), need) for at, need in enumerate(plan.study.segments)]
+    wanted += [
+        (study, ("segments", at), axis.column) for at, one in enumerate(plan.study.segments) for axis in one.axes
+    ]
     wanted += [
         (study, ("variants", variant.name, "http", "query", parameter), str(value))
         for variant in plan.variants
@@ -209,13 +224,19 @@ def column_problems(plan: Plan, columns: Columns) -> list[Problem]:
         for at, column in enumerate(variant.spec.python.columns or ())
     ]
     problems = []
-    for file, location, need in dict.fromkeys(wanted):
+    for file, location, need in dict.fromkeys(one for one in wanted if one[2] != HISTORY):
         scope, dot, name = need.partition(".")
         if dot and scope in columns and name not in columns[scope]:
             hint = nearest(name, columns[scope])
             message = f"no column `{name}` in the table of {scope}s{hint}"
             problems.append(Problem(message, file, plan.line(file, *location), dotted(location)))
     return problems
+
+
+def _named(
+    file: str, location: tuple[str | int, ...], column: str | None
+) -> list[tuple[str, tuple[str | int, ...], str]]:
+    return [] if column is None else [(file, location, column)]
 
 
 def setting_of(plan: Plan) -> Setting:
@@ -275,16 +296,42 @@ def place_of(plan: Plan, file: str, *location: str | int) -> Place:
 def labelling_of(plan: Plan) -> Labelling:
     """How events become labels."""
     labels = plan.service.labels
-    return Labelling(labels.grades, labels.horizon, labels.attribute)
+    return Labelling(
+        {kind: one.grade for kind, one in labels.grades.items()},
+        labels.horizon,
+        labels.attribute,
+        {kind: one.within for kind, one in labels.grades.items() if one.within is not None},
+        {kind: one.after for kind, one in labels.grades.items() if one.after is not None},
+    )
+
+
+def known_of(plan: Plan, logs: Logs) -> tuple[Known, ...]:
+    """Of each graded kind of event, how long it counts and up to when it is known."""
+    rule, until = labelling_of(plan), dict(zip(logs.events.kinds, logs.events.known_until, strict=True))
+    return tuple(Known(kind, rule.horizon_of(kind).micros, until.get(kind, logs.events.known)) for kind in rule.grades)
+
+
+def terms_of(plan: Plan) -> Terms:
+    """What the study declared about how variants are compared."""
+    declared = plan.study.compare
+    return Terms(
+        declared.confidence,
+        declared.smallest_effect,
+        declared.correction,
+        plan.study.seed,
+        declared.method,
+        declared.replications,
+        declared.least_users,
+    )
 
 
 def scene_of(plan: Plan, logs: Logs) -> Scene:
     """What metrics see beside slates and labels; what none of them needs is left out."""
     needs = {need.partition(".")[0] for planned in plan.metrics for need in planned.metric.needs()}
     catalogue = None
-    if needs & {"item", CATALOGUE, HISTORY}:
+    if needs & {"item", CATALOGUE, PAST}:
         history = None
-        if HISTORY in needs:
+        if PAST in needs:
             graded = logs.events.of_kinds(tuple(plan.service.labels.grades))
             start = plan.instant(plan.study.period.from_)
             history = History.before(logs.events, graded, start, len(logs.ids.items))
@@ -294,85 +341,42 @@ def scene_of(plan: Plan, logs: Logs) -> Scene:
                 planned.metric.check(catalogue)
     return Scene(
         user=logs.requests.user,
-        until=logs.requests.time + plan.service.labels.horizon.micros,
+        until=logs.requests.time + labelling_of(plan).longest,
         impressed=Impressed.of(logs) if IMPRESSIONS in needs else None,
         catalogue=catalogue,
     )
 
 
-def target_rule(plan: Plan, logs: Logs, known_until: int | None) -> Rule:
+def weighed_of(plan: Plan) -> list[RequestMetric]:
+    """The metrics that decide and look at labels: of them it is told how much rests on unjudged items."""
+    return [
+        planned.metric
+        for planned in plan.metrics
+        if planned.family != "exploration" and isinstance(planned.metric, RequestMetric) and planned.metric.needs_labels
+    ]
+
+
+def target_rule(plan: Plan, logs: Logs) -> Rule:
     """What makes a request a target."""
     admitted = np.ones(len(logs.requests.time), dtype=bool)
     if plan.where is not None:
         everyone = np.arange(len(admitted))
         with place_of(plan, plan.service_file, "targets", "where").blamed():
             admitted = plan.where.evaluate(
-                lambda scope, name: _request_column(logs, scope, name, everyone), len(admitted)
+                lambda scope, name: request_column(logs, scope, name, everyone), len(admitted)
             )
     return Rule(
         start=plan.instant(plan.study.period.from_),
         end=plan.instant(plan.study.period.to),
         admitted=admitted,
-        horizon=plan.service.labels.horizon,
-        known_until=known_until,
+        known=known_of(plan, logs),
         without_labels=plan.service.targets.without_labels,
+        keep_late=plan.service.labels.late == "report",
     )
 
 
-def weight_groups(plan: Plan, logs: Logs, targets: Ints) -> Ints | None:
-    """The group of each target whose members share a weight; None when every request weighs the same."""
-    average = plan.service.targets.average
-    if average == "request":
-        return None
-    if average == "user":
-        return logs.requests.user[targets]
-    with place_of(plan, plan.service_file, "targets", "average").blamed():
-        return group_codes(_request_column(logs, "request", average.partition(".")[2], targets).alias(average))
-
-
-def parts_of(plan: Plan, logs: Logs, targets: Ints) -> tuple[list[Part], list[Count]]:
-    """All of some requests (the targets), then each value of each segment column (null last); the most frequent values where
-    there are many.
-    """
-    parts = [Part(None, np.ones(len(targets), dtype=bool))]
-    counts = []
-    for name in plan.study.segments:
-        scope, _, column = name.partition(".")
-        values = _request_column(logs, scope, column, targets)
-        with place_of(plan, plan.study_file, "segments").blamed():
-            codes = group_codes(values.alias(name))
-        present, first, sizes = np.unique(codes, return_index=True, return_counts=True)
-        kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SEGMENTS])
-        if len(present) > MOST_SEGMENTS:
-            counts.append(
-                Count(
-                    table="segments",
-                    what=f"values of {name} beyond the {MOST_SEGMENTS} most frequent",
-                    count=len(present) - MOST_SEGMENTS,
-                    of=len(present),
-                )
-            )
-        for at in sorted(kept, key=lambda at: (present[at] < 0, present[at])):
-            value = _plain(values[int(first[at])])
-            parts.append(Part(Segment(column=name, value=value), codes == present[at]))
-    return parts, counts
-
-
-def days_of(plan: Plan, logs: Logs, requests: Ints) -> list[Part]:
-    """Each day of some requests, in the service's time zone."""
-    times = pl.Series(logs.requests.time[requests]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    days = times.dt.convert_time_zone(plan.service.timezone).dt.date()
-    return [
-        Part(Segment(column="day", value=str(day)), (days == day).to_numpy()) for day in days.unique().sort().to_list()
-    ]
-
-
-def _request_column(logs: Logs, scope: str, name: str, requests: Ints) -> pl.Series:
+def request_column(logs: Logs, scope: str, name: str, requests: Ints) -> pl.Series:
+    """A column of requests or of their users, for some requests (codes)."""
     if scope == "request":
         return logs.requests.frame[name].gather(requests)
     return logs.users.frame[name].gather(logs.requests.user[requests])
-
-
-def _plain(value: object) -> Value:
-    finite = not isinstance(value, float) or isfinite(value)
-    return value if value is None or (isinstance(value, str | int | float | bool) and finite) else str(value)

@@ -11,7 +11,6 @@ import polars as pl
 
 from rankcast.config.plan import Plan
 from rankcast.errors import DataError
-from rankcast.evaluate.targets import replayed
 from rankcast.experiment import assembly, saved
 from rankcast.progress import Progress
 from rankcast.records import Count
@@ -93,7 +92,7 @@ class Intake:
         problems = assembly.column_problems(self.plan, assembly.columns_of(logs))
         if problems:
             raise DataError(problems)
-        requests = replayed(assembly.target_rule(self.plan, logs, None), logs)
+        requests = assembly.target_rule(self.plan, logs).replayed(logs.requests.time)
         answers, counts = {}, []
         for number, (api, asked) in enumerate(assembly.apis_of(self.plan, logs, requests)):
             recorded = None if self.repeated is None else self.repeated.folder / ANSWERS / file_name(api.name)

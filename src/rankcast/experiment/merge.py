@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import polars as pl
 
-from rankcast.comparison.table import MetricColumn, Part, ValuesTable
+from rankcast.comparison.influence import Mover
+from rankcast.comparison.table import Doubts, MetricColumn, ValuesTable
 from rankcast.config.plan import Plan, PlannedMetric
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Pool, Shown
-from rankcast.evaluate.labels import REASONS, Outcomes
 from rankcast.evaluate.metric import VariantMetric, read
-from rankcast.evaluate.targets import Population
+from rankcast.evaluate.truth.labels import REASONS, Outcomes
+from rankcast.evaluate.truth.targets import Population
+from rankcast.experiment.grouping import JudgedBy
 from rankcast.experiment.shard import Outcome, Work
-from rankcast.records import Count, Fidelity, StepRow, VariantRow
+from rankcast.records import Count, Fidelity, InfluenceRow, StepRow, VariantRow
 from rankcast.replay.post_processing import StepCount
 from rankcast.replay.reproduce import Facts
 from rankcast.sources.load import PLACED, POOLED, SCORED
@@ -146,9 +148,10 @@ def label_counts(outcomes: Outcomes) -> list[Count]:
 
 
 def values_table(
-    plan: Plan, work: Work, done: Sequence[Outcome], population: Population, weight: Floats, parts: Sequence[Part]
+    plan: Plan, work: Work, done: Sequence[Outcome], population: Population, judged_by: JudgedBy
 ) -> ValuesTable:
     """The values table over all shards, targets in order of request_id."""
+    parts = judged_by.parts
     logs, targets = work.logs, population.targets
     order = np.argsort(np.concatenate([outcome.targets for outcome in done]), kind="stable")
     user = logs.requests.user[targets]
@@ -166,12 +169,23 @@ def values_table(
             pooled = {
                 variant: Pool(partial(read, metric), shown, user, masks, catalogues) for variant, shown in pools.items()
             }
-            return MetricColumn(*about, values=None, pooled=pooled, bounds=metric.bounds)
-        columns = {
-            variant: np.concatenate([outcome.values[variant][name] for outcome in done])[order]
-            for variant in work.names
-        }
-        return MetricColumn(*about, values=columns, bounds=metric.bounds)
+            return MetricColumn(
+                *about, values=None, pooled=pooled, bounds=metric.bounds, at_most_worse=planned.at_most_worse
+            )
+
+        def gathered(of: Callable[[Outcome], Mapping[str, Floats]]) -> Floats:
+            return np.concatenate([of(outcome)[name] for outcome in done])[order]
+
+        columns = {variant: gathered(partial(_values, variant)) for variant in work.names}
+        doubts = {}
+        if work.impressed is not None and name in {str(one) for one in work.weighed}:
+            for variant in work.names:
+                unjudged, closed = gathered(partial(_unjudged, variant)), gathered(partial(_condensed, variant))
+                best = gathered(partial(_at_best, variant)) if metric.of_hits else None
+                doubts[variant] = Doubts(unjudged, closed, best)
+        return MetricColumn(
+            *about, values=columns, bounds=metric.bounds, at_most_worse=planned.at_most_worse, doubts=doubts
+        )
 
     return ValuesTable(
         baseline=plan.study.baseline,
@@ -180,9 +194,45 @@ def values_table(
             variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline
         ),
         user=user,
-        weight=weight,
+        weight=judged_by.averages[0].weight,
         parts=tuple(parts),
         metrics=tuple(column(planned) for planned in plan.metrics),
+        averages=judged_by.averages,
+        others=judged_by.others,
+        mixes=judged_by.mixes,
+        covariate=judged_by.covariate,
+    )
+
+
+def _values(variant: str, outcome: Outcome) -> Mapping[str, Floats]:
+    return outcome.values[variant]
+
+
+def _unjudged(variant: str, outcome: Outcome) -> Mapping[str, Floats]:
+    return outcome.doubts[variant].unjudged
+
+
+def _condensed(variant: str, outcome: Outcome) -> Mapping[str, Floats]:
+    return outcome.doubts[variant].condensed
+
+
+def _at_best(variant: str, outcome: Outcome) -> Mapping[str, Floats]:
+    return outcome.doubts[variant].at_best
+
+
+def influence_rows(movers: Sequence[Mover], logs: Logs, population: Population) -> tuple[InfluenceRow, ...]:
+    """Who moves a difference, by their ids."""
+    return tuple(
+        InfluenceRow(
+            variant=mover.variant,
+            metric=mover.metric,
+            unit="user" if mover.by_user else "request",
+            id=logs.ids.users[mover.unit] if mover.by_user else logs.ids.requests[int(population.targets[mover.unit])],
+            requests=mover.requests,
+            contribution=mover.contribution,
+            difference_without=mover.without,
+        )
+        for mover in movers
     )
 
 

@@ -97,6 +97,6 @@ def replayed_plan(plan: Plan) -> dict[str, Any]:
     metrics.
     """
     document = identifying_plan(plan)
-    service = {**document["service"], "targets": {**document["service"]["targets"], "average": None}}
+    service = {**document["service"], "targets": {**document["service"]["targets"], "average": None, "weight": None}}
     kept = ("study", "treatment", "period", "baseline", "variants", "seed")
     return {"service": service, "study": {name: document["study"][name] for name in kept}}

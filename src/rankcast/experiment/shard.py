@@ -13,9 +13,12 @@ import polars as pl
 
 from rankcast.errors import NOWHERE, Place
 from rankcast.evaluate.exposure import Shown
+from rankcast.evaluate.impressed import Impressed
 from rankcast.evaluate.judge import Scene, Slates, judge
-from rankcast.evaluate.labels import Labels
-from rankcast.evaluate.metric import Metric, VariantMetric, values
+from rankcast.evaluate.judged import Judged
+from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, values
+from rankcast.evaluate.truth.labels import Labels
+from rankcast.evaluate.unjudged import at_best, condensed, share, unknown_rows
 from rankcast.experiment import saved
 from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.candidates import Batches
@@ -60,6 +63,9 @@ class Shard:
 class Work:
     """What every shard needs besides its requests. `is_target` and `chosen` have an entry per request code; `models` are
     empty where all lists are there already, `names` are those of all variants.
+
+    Of the metrics that are `weighed`, it is told how much rests on items that are not `impressed`, whose grade is at most `best`;
+    `looked`: the requests whose lists tell how far users look.
     """
 
     logs: Logs
@@ -77,6 +83,10 @@ class Work:
     metrics: Sequence[Metric]
     unlabelled_as_zero: bool
     folder: Path
+    weighed: Sequence[RequestMetric] = ()
+    best: float = 0.0
+    impressed: Impressed | None = None
+    looked: Bools | None = None
 
     @property
     def base(self) -> Model:
@@ -115,9 +125,21 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """By metric, of each target: the unjudged share of the list, the value without unjudged items, and the value if they all had
+    the best grade (for metrics of hits).
+    """
+
+    unjudged: Mapping[str, Floats]
+    condensed: Mapping[str, Floats]
+    at_best: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A shard's tables and counts. By variant and metric, `values` have an entry per target of the shard, and `shown` is the
     state of metrics per variant, whose owners are request codes; `logged` are the values of the lists that were really shown.
+    `doubts`: by variant, what rests on unjudged items. `looked`: impressions (rows) and the baseline's score of each.
     """
 
     requests: Ints
@@ -126,6 +148,8 @@ class Outcome:
     values: Mapping[str, Mapping[str, Floats]]
     shown: Mapping[str, Mapping[str, Shown]]
     logged: Mapping[str, Floats]
+    doubts: Mapping[str, Doubt]
+    looked: tuple[Ints, Floats]
 
 
 def evaluate_shard(work: Work, shard: Shard) -> Outcome:
@@ -137,7 +161,7 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
     mask = work.is_target[requests]
     targets = requests[mask]
     target_of = np.cumsum(mask) - 1
-    judged_values, shown = {}, {}
+    judged_values, shown, open_to_doubt = {}, {}, {}
     for name, replay in replays.items():
         rows = mask[replay.slates.position]
         slates = Slates(
@@ -145,6 +169,8 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
         )
         judged = judge(slates, targets, work.labels, work.scene)
         judged_values[name] = values(judged, work.metrics, work.unlabelled_as_zero)
+        if work.impressed is not None:
+            open_to_doubt[name] = _doubt(work, work.impressed, judged, targets)
         once = judged.rows_within(None)
         everything = Shown(targets[once.target], once.item, once.rank)
         pooled = [metric for metric in work.metrics if isinstance(metric, VariantMetric)]
@@ -156,7 +182,41 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
         slates_frame = pl.concat([_slate_rows(name, replay.slates, work) for name, replay in replays.items()])
         saved.write(work.folder, shard.name, slates_frame, replays, work.logs)
     light = {name: replace(replay, slates=_nothing(requests)) for name, replay in replays.items()}
-    return Outcome(requests, targets, light, judged_values, shown, _logged_values(work, targets))
+    logged, looked = _logged_values(work, targets), _looked(work, requests, replays[work.baseline])
+    return Outcome(requests, targets, light, judged_values, shown, logged, open_to_doubt, looked)
+
+
+def _doubt(work: Work, impressed: Impressed, judged: Judged, targets: Ints) -> Doubt:
+    rows = judged.rows_within(None)
+    unknown = unknown_rows(rows, targets, work.labels, impressed, work.scene)
+    closed = judge(condensed(rows, unknown, judged.n), targets, work.labels, work.scene) if unknown.any() else judged
+    best = at_best(judged, rows, unknown, work.best) if unknown.any() else judged
+    of_hits = [metric for metric in work.weighed if metric.of_hits]
+    return Doubt(
+        {str(metric): share(rows, unknown, metric.k, judged.n) for metric in work.weighed},
+        values(closed, work.weighed, work.unlabelled_as_zero),
+        values(best, of_hits, work.unlabelled_as_zero),
+    )
+
+
+def _looked(work: Work, requests: Ints, replay: Replay) -> tuple[Ints, Floats]:
+    """Impressions of the requests that are looked at, and the score that the replayed baseline gave them (NaN: none)."""
+    logs, nothing = work.logs, np.zeros(0, dtype=np.int64)
+    if work.looked is None or not len(logs.impressions.item):
+        return nothing, np.zeros(0)
+    position = np.flatnonzero(work.looked[requests])
+    start, length = logs.impressions_of(requests[position])
+    owner, at = spans(start, length)
+    once = ~logs.impressions.repeated[at]
+    owner, at = position[owner[once]], at[once]
+    size = np.int64(len(logs.ids.items) + 1)
+    lists = replay.slates
+    keys, wanted = lists.position * size + lists.item, owner * size + logs.impressions.item[at]
+    if not len(keys):
+        return at, np.full(len(at), np.nan)
+    order = np.argsort(keys, kind="stable")
+    place = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)]
+    return at, np.where(keys[place] == wanted, lists.value[place], np.nan)
 
 
 def _replay(work: Work, shard: Shard) -> dict[str, Replay]:

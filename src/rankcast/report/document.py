@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from rankcast.errors import clip
-from rankcast.records import ComparisonRow, MetricRow, Result
+from rankcast.records import AverageRow, ComparisonRow, LedgerRow, MetricRow, Result
 from rankcast.tables import columns as c
 from rankcast.text import LONGEST
 
@@ -19,6 +19,12 @@ SAMPLE = 6  # requests shown side by side
 SHOWN = 10  # items of each list
 PLAN_CHARACTERS = 100_000
 SEGMENT_ROWS = 40  # of each segment column; all are in result.json
+METHODS = {
+    "clustered": "linearised and clustered",
+    "robust": "clustered, robust for few and unequal users",
+    "bootstrap": "bootstrap over users",
+    "permutation": "clustered; p by sign flips",
+}
 _TITLES = ("title", "name", "label", "headline", "description")
 
 
@@ -105,7 +111,7 @@ class Report:
             "primary"
             if metric == metrics["primary"]
             else "guardrails"
-            if metric in metrics["guardrails"]
+            if metric in [next(iter(one)) if isinstance(one, dict) else one for one in metrics["guardrails"]]
             else "exploration"
         )
 
@@ -129,18 +135,49 @@ class Report:
         return all(one.decision != "invalid" for one in self.result.decision.values())
 
     @property
+    def requests(self) -> list[LedgerRow]:
+        """The ledger of requests."""
+        return [row for row in self.result.results.targets if row.scope == "requests"]
+
+    @property
+    def average(self) -> str:
+        """The average that decides."""
+        written = self.manifest["plan"]["service"]["targets"]["average"]
+        return str(written[0] if isinstance(written, list) else written)
+
+    @property
+    def averages(self) -> list[AverageRow]:
+        """The primary metric under every average, where there are several."""
+        rows = [row for row in self.result.results.averages if row.metric == self.study["metrics"]["primary"]]
+        return rows if len({row.average for row in rows}) > 1 else []
+
+    @property
+    def guarded(self) -> list[ComparisonRow]:
+        """Guardrails that must rule out a loss."""
+        return [row for row in self.overall if row.at_most_worse is not None]
+
+    @property
+    def method(self) -> str:
+        """How intervals are made, in words."""
+        declared = self.study["compare"]
+        return f"{METHODS[declared['method']]}, by {' and '.join(declared['cluster'])}"
+
+    @property
     def levels(self) -> list[MetricRow]:
         """Every metric of every variant over all targets."""
         return [row for row in self.result.results.metrics if row.segment is None]
 
 
-def sample_slates(slates: Sequence[Path], variants: list[str], items: pl.DataFrame) -> tuple[SlateSample, ...]:
-    """A few target requests whose lists differ most between the first variant (the baseline) and the second, labelled ones
-    first. `slates` are files that hold whole requests: one is looked at after the other.
+def sample_slates(
+    slates: Sequence[Path], variants: list[str], items: pl.DataFrame, first: Sequence[str | int] = ()
+) -> tuple[SlateSample, ...]:
+    """A few target requests: those that come `first`, then those whose lists differ most between the first variant (the baseline)
+    and the second, labelled ones first. `slates` are files that hold whole requests: one is looked at after the other.
     """
     baseline, other = variants[0], variants[min(1, len(variants) - 1)]
     changed = pl.concat([_most_changed(pl.scan_parquet(path, glob=False), baseline, other) for path in slates])
-    chosen = changed.sort(*_FIRST, descending=[True, True, True, False]).head(SAMPLE)[c.REQUEST_ID]
+    found = changed.sort(*_FIRST, descending=[True, True, True, False]).head(SAMPLE)[c.REQUEST_ID]
+    chosen = pl.concat([pl.Series(c.REQUEST_ID, list(first), dtype=found.dtype), found]).unique(maintain_order=True)
     wanted = pl.col(c.REQUEST_ID).is_in(chosen.implode()) & (pl.col(c.RANK) <= SHOWN)
     rows = pl.concat([pl.scan_parquet(path, glob=False).filter(wanted).collect(engine="streaming") for path in slates])
     titles = _titles(items)

@@ -60,6 +60,8 @@ def _helpers() -> dict[str, Any]:
         "number": text.number,
         "share": text.share,
         "signed": text.signed,
+        "change": text.change,
+        "average_interval": text.average_interval,
         "signed_share": text.signed_share,
         "p_value": text.p_value,
         "relative_interval": text.relative_interval,

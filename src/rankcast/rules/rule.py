@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol
 
 from rankcast import plugins
 from rankcast.config.plan import Plan
-from rankcast.records import Fidelity, Finding, VariantRow
+from rankcast.records import Behaviour, Fidelity, Finding, VariantRow
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Evidence:
     fidelity: Fidelity | None
     has_run: bool
     variants: tuple[VariantRow, ...] = ()
+    behaviour: Behaviour | None = None
 
 
 class Rule(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import overload
 
 import numpy as np
 
@@ -11,20 +12,47 @@ from rankcast.comparison.table import Terms as Rules
 from rankcast.comparison.verdicts import compare as compare_all
 from rankcast.errors import DataError, show
 from rankcast.evaluate.exposure import Pool
+from rankcast.experiment.two_runs import TwoRuns, compare_runs
+from rankcast.runs.folder import Run
 from rankcast.scoring.scores import SLATES, Comparison, Scores
 from rankcast.scoring.settings import check_confidence, check_smallest_effect
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools
 
 
+@overload
 def compare(
     variant: Scores, baseline: Scores, confidence: float = 0.95, smallest_effect: float | None = None
-) -> Comparison:
-    """One set of slates against another on the same labels: differences paired by request, with intervals and verdicts.
+) -> Comparison: ...
 
-    All metrics that both have form one family, adjusted after Holm. Difference is variant - baseline. DataError where the
-    two were not scored against the same labels in the same way.
+
+@overload
+def compare(variant: Run, baseline: Run, *, anyway: bool = False) -> TwoRuns: ...
+
+
+def compare(
+    variant: Scores | Run,
+    baseline: Scores | Run,
+    confidence: float = 0.95,
+    smallest_effect: float | None = None,
+    anyway: bool = False,
+) -> Comparison | TwoRuns:
+    """One set of slates against another on the same labels, or one run against another of the same service: differences paired by
+    request, with intervals and verdicts.
+
+    Two runs: RunError names what differs beyond the treatment, unless `anyway`. Two scores: DataError where the two were not
+    scored against the same labels in the same way; all metrics that both have form one family, adjusted after Holm. Difference is
+    variant - baseline.
     """
+    if isinstance(variant, Run) and isinstance(baseline, Run):
+        return compare_runs(variant, baseline, anyway)
+    if isinstance(variant, Run) or isinstance(baseline, Run):
+        raise DataError("a run can only be compared with another run; expected two runs or two scores")
+    return _compare_scores(variant, baseline, confidence, smallest_effect)
+
+
+def _compare_scores(variant: Scores, baseline: Scores, confidence: float, smallest_effect: float | None) -> Comparison:
+    """One set of slates against another on the same labels."""
     check_confidence(confidence)
     check_smallest_effect(smallest_effect)
     one, other = variant.table, baseline.table

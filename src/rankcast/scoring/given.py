@@ -11,7 +11,7 @@ import polars as pl
 
 from rankcast.errors import DataError, nearest
 from rankcast.evaluate.catalogue import Catalogue, History
-from rankcast.evaluate.metric import CATALOGUE, HISTORY, Metric
+from rankcast.evaluate.metric import CATALOGUE, EXAMINATION, HISTORY, Metric
 from rankcast.scoring.keys import Keys, alike
 from rankcast.sources import rankings
 from rankcast.sources.rankings import Table
@@ -77,6 +77,10 @@ class Given:
                 if scope in {CATALOGUE, "item"} and self.items is None:
                     raise DataError(
                         f"`{metric}` needs to know the items: give --items (in Python, items=), a table of item_id and attributes"
+                    )
+                if need == EXAMINATION:
+                    raise DataError(
+                        f"`{metric}` needs to know how far users look, which a study estimates from impressions and clicks"
                     )
                 if need == HISTORY and self.history is None:
                     raise DataError(

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rankcast.comparison.estimates import Estimator, clipped
+from rankcast.comparison.estimates import Estimator
+from rankcast.comparison.measured import clipped
 from rankcast.comparison.table import MetricColumn, Part, ValuesTable
+from rankcast.comparison.table import Terms as Rules
 from rankcast.errors import ConfigError, DataError, nearest
 from rankcast.evaluate.catalogue import Catalogue
 from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.grammar import default_level, parse
 from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, read, values
 from rankcast.evaluate.ordering import Ties
-from rankcast.evaluate.targets import weights
+from rankcast.evaluate.truth.targets import weights
 from rankcast.scoring.given import Given
 from rankcast.scoring.judging import Piece, Terms, judged_nothing, pieces, refuse_repeats
 from rankcast.scoring.keys import CollisionError, Keys
@@ -185,7 +187,7 @@ def _scores(judged: _Judged, asked: list[Metric], settings: Settings, confidence
         parts=(Part(None, counted),),
         metrics=tuple(columns),
     )
-    estimator = Estimator(table, seed)
+    estimator = Estimator(table, Rules(confidence, None, "holm", seed))
     per_request = {one.name: one.values[SLATES] for one in columns if one.values is not None}
     return Scores(
         scores={column.name: _score(estimator, column, confidence) for column in columns},
@@ -200,7 +202,7 @@ def _scores(judged: _Judged, asked: list[Metric], settings: Settings, confidence
 
 
 def _score(estimator: Estimator, column: MetricColumn, confidence: float) -> Score:
-    estimate = estimator.value(column, 0, SLATES)
+    estimate = estimator.value(column, SLATES)
     low, high = estimate.interval(confidence)
     if column.values is None:
         low, high = clipped(estimate.value, low, high, column.bounds)

@@ -125,6 +125,8 @@ def _convert(
         converted = None if converted is None else converted.cast(pl.String)
     elif kind is Kind.COUNT:
         converted = _to_count(series)
+    elif kind is Kind.ANY:
+        converted = _guess(series) if from_text else _plain(series)
     else:
         converted = _to_number(series)
     if converted is None:
@@ -132,7 +134,7 @@ def _convert(
         found = f"found {type_name(series.dtype)} such as {_examples(series)}"
         return series, [source.data_problem(f"expected {kind.value}, {found}{hint}", series.name)]
     lost = converted.is_null() & series.is_not_null()
-    if lost.any():
+    if lost.any() and kind is not Kind.ANY:
         message = (
             f"{int(lost.sum())} of {len(series)} values are not {kind.value}, such as {_examples(series.filter(lost))}"
             f"{f'; beyond 64 bits: make it text {source.by_sql}' if kind is Kind.ID else ''}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from rankcast.sources.happened import KnownEvents
 from rankcast.tables import columns as c
 from rankcast.tables.logs import (
     FOREVER,
@@ -61,7 +62,7 @@ class Encoders:
     items: Encoder
 
 
-def encode(frames: Frames, items: Encoder) -> tuple[Logs, Encoders]:
+def encode(frames: Frames, items: Encoder, events: KnownEvents | None) -> tuple[Logs, Encoders]:
     """Encode the service's tables, with the codes that items have in all tables together."""
     encoders = Encoders(
         requests=Encoder.over([frames["requests"][c.REQUEST_ID]]),
@@ -75,7 +76,7 @@ def encode(frames: Frames, items: Encoder) -> tuple[Logs, Encoders]:
         users=_entities(frames.get("users"), c.USER_ID, encoders.users),
         intervals=_intervals(frames.get("availability"), encoders.items),
         impressions=_impressions(frames.get("impressions"), encoders),
-        events=_events(frames.get("events"), encoders),
+        events=_events(events, encoders),
     )
     return logs, encoders
 
@@ -140,9 +141,10 @@ def _impressions(frame: pl.DataFrame | None, encoders: Encoders) -> Impressions:
     return Impressions(request, item, rank, repeated, offsets(request, size))
 
 
-def _events(frame: pl.DataFrame | None, encoders: Encoders) -> Events:
-    if frame is None:
+def _events(known: KnownEvents | None, encoders: Encoders) -> Events:
+    if known is None:
         return Events(*(np.zeros(0, dtype=np.int64),) * 5, ())
+    frame = known.frame
     key = [c.USER_ID, c.ITEM_ID, c.TIMESTAMP, c.EVENT] + ([c.REQUEST_ID] if c.REQUEST_ID in frame.columns else [])
     once = frame.select(key).unique().sort(c.TIMESTAMP, c.USER_ID, c.ITEM_ID, c.EVENT, *key[4:], nulls_last=True)
     kinds = once[c.EVENT].unique().sort()
@@ -154,4 +156,7 @@ def _events(frame: pl.DataFrame | None, encoders: Encoders) -> Events:
         kind=Encoder(kinds.rename("id")).codes(once[c.EVENT]),
         request=request,
         kinds=tuple(kinds.to_list()),
+        raw=known.raw,
+        known_until=tuple(known.until_of(kind) for kind in kinds.to_list()),
+        known=known.until,
     )

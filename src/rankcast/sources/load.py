@@ -17,6 +17,7 @@ from rankcast.errors import DataError, Problem
 from rankcast.records import Count, Fingerprint
 from rankcast.sources import border, encode, files, sql
 from rankcast.sources.encode import Encoder, Encoders
+from rankcast.sources.happened import EventTerms, KnownEvents, event_problems, events_schema, together
 from rankcast.sources.source import Source
 from rankcast.sources.wide.partition import Cut, Dictionary, PoolRows, ScoreRows, open_pool, open_scores
 from rankcast.sources.wide.shelf import Room
@@ -38,7 +39,7 @@ _ID_OWNERS = {c.REQUEST_ID: "requests", c.USER_ID: "requests", c.ITEM_ID: "items
 class Inputs:
     """What to load: the service's tables, each variant's score file, candidate tables and tables of placed items by name.
 
-    `reads`: files that private code reads by itself; they are only fingerprinted.
+    `reads`: files that private code reads by itself; they are only fingerprinted. `events`: which of the tables hold events.
     """
 
     tables: Mapping[str, Source]
@@ -47,13 +48,17 @@ class Inputs:
     timezone: str
     placements: Mapping[str, Source] = field(default_factory=dict)
     reads: Mapping[str, Source] = field(default_factory=dict)
+    events: Mapping[str, EventTerms] = field(default_factory=dict)
 
     def whole(self) -> list[tuple[str, Source, Schema]]:
         """Tables that are held in memory."""
         return [
-            *((name, source, SCHEMAS[name]) for name, source in self.tables.items()),
+            *((name, source, self._schema(name)) for name, source in self.tables.items()),
             *((PLACED + name, source, PLACEMENTS) for name, source in self.placements.items()),
         ]
+
+    def _schema(self, name: str) -> Schema:
+        return events_schema(self.events[name]) if name in self.events else SCHEMAS[name]
 
     def wide(self) -> list[tuple[str, Source, Schema]]:
         """Tables that are partitioned."""
@@ -168,7 +173,13 @@ def load(inputs: Inputs, means: Means, progress: Progress, with_wide: bool = Tru
         problems.append(tables["requests"].source.data_problem("no rows; expected at least one request"))
     if problems:
         raise DataError([*problems, *_wide_problems(wides)])
-    return _encode(tables, wides, heads, means, rows, progress)
+    several = [(one.frame, inputs.events[name]) for name, one in tables.items() if name in inputs.events]
+    frames = {name: one.frame for name, one in tables.items() if name not in inputs.events}
+    known = None
+    if several:
+        known = together(several)
+        frames["events"] = known.frame
+    return _encode(frames, known, wides, heads, means, rows, progress)
 
 
 def paths_of(source: Source) -> dict[Path, str]:
@@ -186,6 +197,8 @@ def _whole(inputs: Inputs, rows: dict[str, int], progress: Progress) -> tuple[di
             problems += error.problems
             continue
         problems += checked.problems
+        if name in inputs.events and not checked.problems:
+            problems += event_problems(checked.frame, source, inputs.events[name])
         tables[name] = _Table(source, schema, checked.frame)
         shown = paths_of(source)
         rows |= {shown[path]: number for path, number in read.items()}
@@ -247,15 +260,16 @@ def _holds_ids(frame: pl.DataFrame, column: str) -> bool:
 
 
 def _encode(
-    tables: Mapping[str, _Table],
+    tables: Mapping[str, pl.DataFrame],
+    events: KnownEvents | None,
     wides: Mapping[str, Wide],
     heads: Mapping[str, pl.DataFrame],
     means: Means,
     rows: Mapping[str, int],
     progress: Progress,
 ) -> Loaded:
-    frames = {name: table.frame for name, table in tables.items() if "/" not in name}
-    placed = {name.removeprefix(PLACED): table.frame for name, table in tables.items() if name.startswith(PLACED)}
+    frames = {name: frame for name, frame in tables.items() if "/" not in name}
+    placed = {name.removeprefix(PLACED): frame for name, frame in tables.items() if name.startswith(PLACED)}
     elsewhere = [] if means.items is None else [means.items]
     base = Encoder.over(
         [frame[c.ITEM_ID] for frame in (*frames.values(), *placed.values()) if c.ITEM_ID in frame.columns] + elsewhere
@@ -296,7 +310,7 @@ def _encode(
         raise DataError(problems)
     if means.processes > 1:
         room.clear()  # what is on disk need not be sent to each of them
-    logs, encoders = encode.encode(frames, items)
+    logs, encoders = encode.encode(frames, items, events)
     placements = {name: encode.encode_placements(frame, encoders) for name, frame in placed.items()}
     return Loaded(
         logs,
@@ -330,14 +344,15 @@ def _counts(frames: Mapping[str, pl.DataFrame], logs: Logs) -> list[Count]:
         counts.append(Count(table=table, what=what, count=int(mask.sum()), of=len(mask)))
 
     if "events" in frames:
-        events = logs.events
-        raw = len(frames["events"])
-        counts.append(Count(table="events", what="exact duplicates", count=raw - len(events.item), of=raw))
+        events, raw = logs.events, logs.events.raw
+        counts.append(Count(table="events", what="duplicates", count=raw - len(events.item), of=raw))
         count("events", "by a user without a request", ~np.isin(events.user, logs.requests.user))
         if c.REQUEST_ID in frames["events"].columns:
             named = frames["events"][c.REQUEST_ID].is_not_null().sum()
-            lost = int(named) - int(frames["events"][c.REQUEST_ID].is_in(logs.ids.requests.implode()).sum())
-            counts.append(Count(table="events", what="with a request_id that is not in requests", count=lost, of=raw))
+            rows = frames["events"]
+            lost = int(named) - int(rows[c.REQUEST_ID].is_in(logs.ids.requests.implode()).sum())
+            what = "with a request_id that is not in requests"
+            counts.append(Count(table="events", what=what, count=lost, of=len(rows)))
             early = (events.request >= 0) & (events.time < logs.requests.time[events.request])
             count("events", "before their request", early)
         if known is not None:

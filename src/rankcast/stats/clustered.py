@@ -22,17 +22,28 @@ class Estimate:
     """A number with what is needed to say how sure it is.
 
     `error` is the standard error, None where it is not defined (fewer than two clusters); `n` values in `clusters` clusters.
+    `freedom`: degrees of freedom, where they are not clusters - 1.
     """
 
     value: float | None
     error: float | None
     n: int
     clusters: int
+    freedom: float | None = None
 
     @property
     def constant(self) -> bool:
         """Whether nothing varies between clusters."""
-        return self.error is not None and self.error <= _ZERO
+        return self.error is not None and self.error <= _ZERO * max(1.0, abs(self.value or 0.0))
+
+    @property
+    def degrees(self) -> float:
+        """The degrees of freedom."""
+        return self.clusters - 1 if self.freedom is None else self.freedom
+
+    def quantile(self, confidence: float) -> float:
+        """How many standard errors the interval reaches to each side."""
+        return t_quantile(0.5 + confidence / 2, self.degrees)
 
     def interval(self, confidence: float) -> tuple[float, float] | tuple[None, None]:
         """value -+ t * error, with t from clusters - 1 degrees of freedom.
@@ -43,7 +54,7 @@ class Estimate:
         """
         if self.value is None or self.error is None:
             return None, None
-        half = 0.0 if self.constant else t_quantile(0.5 + confidence / 2, self.clusters - 1) * self.error
+        half = 0.0 if self.constant else self.quantile(confidence) * self.error
         return self.value - half, self.value + half
 
     def p(self) -> float | None:
@@ -58,7 +69,27 @@ class Estimate:
             return 1.0 if abs(self.value) <= _ZERO else None
         from scipy.special import stdtr
 
-        return float(2.0 * stdtr(self.clusters - 1, -abs(self.value) / self.error))
+        return float(2.0 * stdtr(self.degrees, -abs(self.value) / self.error))
+
+    def p_above(self, bound: float) -> float | None:
+        """One-sided p of "the value is at most `bound`"; without variation 0 or 1.
+
+        >>> round(Estimate(0.2, 0.1, 11, 11).p_above(0.0), 4)
+        0.0367
+        """
+        if self.value is None or self.error is None:
+            return None
+        if self.constant:
+            return 0.0 if self.value > bound + _ZERO else 1.0
+        from scipy.special import stdtr
+
+        return float(stdtr(self.degrees, -(self.value - bound) / self.error))
+
+    def p_below(self, bound: float) -> float | None:
+        """One-sided p of "the value is at least `bound`"."""
+        if self.value is None:
+            return None
+        return Estimate(-self.value, self.error, self.n, self.clusters, self.freedom).p_above(-bound)
 
     def minimum_detectable(self, confidence: float) -> float | None:
         """The least true difference that such data find significant with 80 % power: (z_{1-a/2} + z_{0.8}) * error.

@@ -8,11 +8,11 @@ from statistics import NormalDist
 _SERIES = 400  # degrees of freedom from which the expansion around the normal quantile is exact to 1e-12
 
 
-def t_quantile(probability: float, freedom: int) -> float:
-    """The t that Student's distribution with `freedom` (1, 2, ...) degrees of freedom exceeds with 1 - probability.
+def t_quantile(probability: float, freedom: float) -> float:
+    """The t that Student's distribution with so many degrees of freedom (above 0) exceeds with 1 - probability.
 
     `probability` lies above 1/2. Newton steps on the closed form of the distribution for whole degrees of freedom (Abramowitz
-    and Stegun, 1964, 26.7.3 and 26.7.4); the expansion around the normal quantile (26.7.5) for many. To 1e-9.
+    and Stegun, 1964, 26.7.3 and 26.7.4), SciPy for others; the expansion around the normal quantile (26.7.5) for many. To 1e-9.
 
     >>> round(t_quantile(0.975, 10), 6), round(t_quantile(0.975, 100_000), 6)
     (2.228139, 1.959988)
@@ -21,6 +21,11 @@ def t_quantile(probability: float, freedom: int) -> float:
     t = _expanded(z, freedom)
     if freedom >= _SERIES:
         return t
+    if freedom != int(freedom):
+        from scipy.special import stdtrit
+
+        return float(stdtrit(freedom, probability))
+    freedom = int(freedom)
     low, high = 0.0, 1.0
     while _cdf(high, freedom) < probability:
         high *= 2.0
@@ -56,7 +61,7 @@ def _density(t: float, freedom: int) -> float:
     return exp(scale - (freedom + 1) / 2 * log(1.0 + t * t / freedom))
 
 
-def _expanded(z: float, freedom: int) -> float:
+def _expanded(z: float, freedom: float) -> float:
     v = float(freedom)
     return (
         z

@@ -72,7 +72,11 @@ class Impressions:
 
 @dataclass(frozen=True)
 class Events:
-    """What users did, exact duplicates once, by time. `request` is -1 for none."""
+    """What users did, duplicates once, by time. `request` is -1 for none; `raw` rows came in.
+
+    Events are known up to `known_until`, by kind, or up to `known`, of kinds that there are none of (microseconds; None: nothing
+    is known).
+    """
 
     user: Ints
     item: Ints
@@ -80,6 +84,9 @@ class Events:
     kind: Ints
     request: Ints
     kinds: tuple[str, ...]
+    raw: int = 0
+    known_until: tuple[int, ...] = ()
+    known: int | None = None
 
     def of_kinds(self, names: tuple[str, ...]) -> Bools:
         """Which events are of one of these kinds."""

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     TEXT = "text"
     COUNT = "an integer from 1"
     NUMBER = "a number"
+    ANY = "anything"
 
 
 @dataclass(frozen=True)

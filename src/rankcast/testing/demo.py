@@ -71,7 +71,7 @@ metrics:
   primary: dcg@10
   guardrails: [coverage@10, empty]
   also: [ndcg@10, recall@10, rr@10, list_length@10]
-segments: [request.job_type, user.tenure]
+segments: [request.job_type, user.tenure, day]
 fidelity: {{at_least: 0.90}}
 compare: {{confidence: 0.95, smallest_effect: 1%, correction: holm}}
 online: {{metric: applications_per_request}}

@@ -21,6 +21,7 @@ class Hit(RequestMetric):
 
     level: float = level()
     name: ClassVar[str] = "hit"
+    of_hits: ClassVar[bool] = True
     of_empty_truth: ClassVar[float | None] = 0.0
     source: ClassVar[str] = "Deshpande and Karypis (2004); success_k of trec_eval"
 

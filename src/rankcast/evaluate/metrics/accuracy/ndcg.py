@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from rankcast.evaluate.judged import Judged
-from rankcast.evaluate.kernels import Discount, Gain, discounts, gains, ratio, within
-from rankcast.evaluate.metric import RequestMetric, choice
+from rankcast.evaluate.kernels import EXAMINED, Discount, Gain, discounts, gains, ratio, within
+from rankcast.evaluate.metric import EXAMINATION, RequestMetric, choice
 from rankcast.evaluate.metrics.accuracy.dcg import DCG
 from rankcast.tables.logs import Floats
 from rankcast.tables.ragged import sum_by
@@ -25,8 +27,12 @@ class NDCG(RequestMetric):
     name: ClassVar[str] = "ndcg"
     source: ClassVar[str] = "Järvelin and Kekäläinen (2002); linear gain as in the reference program trec_eval"
 
+    def needs(self) -> frozenset[str]:
+        return frozenset({EXAMINATION}) if self.discount == EXAMINED else frozenset()
+
     def values(self, judged: Judged) -> Floats:
         ranks = judged.label_ranks()
-        weights = discounts(ranks, self.discount) * within(ranks, self.k)
-        ideal = sum_by(judged.label_target, gains(judged.label_grade, self.gain) * weights, judged.n)
+        weights = discounts(ranks, self.discount, judged.examination) * within(ranks, self.k)
+        worth = np.maximum(gains(judged.label_grade, self.gain), 0.0)  # nobody need show what is disliked
+        ideal = sum_by(judged.label_target, worth * weights, judged.n)
         return ratio(DCG(gain=self.gain, discount=self.discount, k=self.k).values(judged), ideal)

@@ -22,6 +22,7 @@ class Precision(RequestMetric):
 
     level: float = level()
     name: ClassVar[str] = "precision"
+    of_hits: ClassVar[bool] = True
     of_empty_truth: ClassVar[float | None] = 0.0
     source: ClassVar[str] = "Cleverdon and Keen (1966); P_k of trec_eval"
 

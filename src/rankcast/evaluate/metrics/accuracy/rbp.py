@@ -24,6 +24,7 @@ class RankBiasedPrecision(RequestMetric):
     p: float = number(0.8, most=1, below=True, always=True)
     level: float = level()
     name: ClassVar[str] = "rbp"
+    of_hits: ClassVar[bool] = True
     of_empty_truth: ClassVar[float | None] = 0.0
     source: ClassVar[str] = "Moffat and Zobel (2008)"
 

@@ -21,6 +21,7 @@ class ReciprocalRank(RequestMetric):
 
     level: float = level()
     name: ClassVar[str] = "rr"
+    of_hits: ClassVar[bool] = True
     of_empty_truth: ClassVar[float | None] = 0.0
     source: ClassVar[str] = "Voorhees (1999); recip_rank of trec_eval"
 

@@ -1,0 +1,1 @@
+"""How users behave before a list: how far they look."""

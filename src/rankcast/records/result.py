@@ -1,0 +1,72 @@
+"""`result.json`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from rankcast.records.accounts import Count, LateRow, LedgerRow
+from rankcast.records.base import Decision, Record
+from rankcast.records.behaviour import Behaviour
+from rankcast.records.comparison import (
+    AverageRow,
+    ComparisonRow,
+    CupedRow,
+    InfluenceRow,
+    JudgementRow,
+    MetricRow,
+    StandardisedRow,
+)
+from rankcast.records.replay import Fidelity, StepRow, VariantRow
+
+
+class Finding(Record):
+    """A rule's answer."""
+
+    rule: str
+    name: str
+    severity: Literal["error", "warning"]
+    status: Literal["fired", "passed", "cannot check", "waived"]
+    evidence: str
+    remedy: str
+
+
+class VariantDecision(Record):
+    """What to do with a variant, and why."""
+
+    decision: Decision
+    because: str
+
+
+class Results(Record):
+    """All numbers of a run. The same inputs give the same bytes."""
+
+    counts: tuple[Count, ...]
+    targets: tuple[LedgerRow, ...]
+    late: tuple[LateRow, ...] = ()
+    variants: tuple[VariantRow, ...]
+    steps: tuple[StepRow, ...]
+    fidelity: Fidelity | None
+    metrics: tuple[MetricRow, ...]
+    comparisons: tuple[ComparisonRow, ...]
+    averages: tuple[AverageRow, ...] = ()
+    standardised: tuple[StandardisedRow, ...] = ()
+    reversals: tuple[str, ...] = ()
+    judgements: tuple[JudgementRow, ...] = ()
+    influence: tuple[InfluenceRow, ...] = ()
+    cuped: tuple[CupedRow, ...] = ()
+    behaviour: Behaviour | None = None
+
+
+class Result(Record):
+    """`result.json`."""
+
+    rankcast: Literal[1] = 1
+    study: str
+    run: str
+    decision: dict[str, VariantDecision]
+    results: Results
+    findings: tuple[Finding, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As plain values, with the names of the file."""
+        return self.model_dump(mode="json", by_alias=True)
