@@ -15,12 +15,10 @@ Row = dict[str, Any]
 TOLERANCE = 1e-9
 
 
-# Figures that a run may lack as a whole: what is there must be right.
-AWAITED = {"late", "averages", "judgements", "standardised", "influence", "reversals"}
-AWAITED_SCOPES = {"users", "items", "labels"}
-AWAITED_COLUMNS = {
+# What depends on an error, which is the bootstrap's for metrics per variant.
+OF_ERRORS = {
     *("relative_low", "relative_high", "at_most_worse", "p_noninferior", "noninferior", "p_equivalent"),
-    *("users_needed", "needed_for", "degrees_of_freedom", "new_lost", "new_kept"),
+    *("users_needed", "needed_for", "degrees_of_freedom"),
 }
 KEYS = {
     "late": ("event",),
@@ -29,7 +27,17 @@ KEYS = {
     "standardised": ("variant", "metric", "column"),
 }
 RANDOM = {  # by method: what depends on chance
-    "bootstrap": {"low", "high", "p", "p_adjusted", "minimum_detectable", "users_needed", "verdict"}
+    "bootstrap": {
+        "low",
+        "high",
+        "relative_low",
+        "relative_high",
+        "p",
+        "p_adjusted",
+        "minimum_detectable",
+        "users_needed",
+        "verdict",
+    }
     | {"p_noninferior", "noninferior", "p_equivalent"},
     "permutation": {"p", "p_adjusted", "verdict"},
 }
@@ -52,12 +60,10 @@ def differences(study: Path, out: Path) -> list[str]:
     random = RANDOM.get(oracle_read.load(study).get("compare", {}).get("method", "clustered"), set())
     found += _statistics(study, expected, results, random)
     for name, keys in KEYS.items():
-        if name in results or name not in AWAITED:
-            found += _rows(name, _keyed(expected[name], *keys), _keyed(results.get(name) or [], *keys), random)
-    if "influence" in results or "influence" not in AWAITED:
-        found += _influence(expected["influence"], results.get("influence") or [])
-    if ("reversals" in results or "reversals" not in AWAITED) and not random:
-        found += _reversals(expected["reversals"], results.get("reversals") or [])
+        found += _rows(name, _keyed(expected[name], *keys), _keyed(results[name], *keys), random)
+    found += _influence(expected["influence"], results["influence"])
+    if not random:
+        found += _reversals(expected["reversals"], results["reversals"])
     decided = {name: one["decision"] for name, one in document["decision"].items()}
     if decided != expected["decision"] and not random:
         found.append(f"decision: expected {expected['decision']}, found {decided}")
@@ -65,11 +71,9 @@ def differences(study: Path, out: Path) -> list[str]:
 
 
 def _targets(expected: list[Row], found: list[Row]) -> list[str]:
-    scopes = {row["scope"] for row in found}
-    wanted = [row for row in expected if row["scope"] in scopes or row["scope"] not in AWAITED_SCOPES]
     keys = ("scope", "step")
-    problems = _rows("targets", _keyed(wanted, *keys), _keyed(found, *keys), {"reason"})
-    if [[row[key] for key in keys] for row in wanted] != [[row[key] for key in keys] for row in found]:
+    problems = _rows("targets", _keyed(expected, *keys), _keyed(found, *keys), {"reason"})
+    if [[row[key] for key in keys] for row in expected] != [[row[key] for key in keys] for row in found]:
         problems.append("targets: another order")
     return problems
 
@@ -78,7 +82,7 @@ def _statistics(study: Path, expected: Row, results: Row, random: set[str]) -> l
     """Values and comparisons."""
     metric = ("variant", "metric", "segment")
     per_variant = {"low", "high", "p", "minimum_detectable", "wins", "ties", "losses", "verdict", "p_adjusted"}
-    per_variant |= AWAITED_COLUMNS
+    per_variant |= OF_ERRORS
     blurred = any(_per_variant(row) for row in expected["metrics"])
     found: list[str] = []
     for name in ("metrics", "comparisons"):
@@ -185,8 +189,6 @@ def _rows(place: str, expected: dict[Any, Row], found: dict[Any, Row], skip: set
     problems = [f"{place} {key}: only on one side" for key in set(expected) ^ set(found)]
     for key in set(expected) & set(found):
         for name, value in expected[key].items():
-            if name in AWAITED_COLUMNS and name not in found[key]:
-                continue
             if name in ("relative_low", "relative_high") and _a_point(expected[key], found[key]):
                 continue
             if name not in skip and not _same(value, found[key].get(name, "absent")):

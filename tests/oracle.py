@@ -163,7 +163,9 @@ def evaluate(study: Path) -> Row:
     for row in comparisons:
         row["verdict"] = verdict(row, how)
     doubted = doubts(world, facts, metrics, decided, chosen, replayed, how)
-    doubted["reversals"] = reversals(comparisons, doubted, metrics["primary"][0])
+    doubted["reversals"] = reversals(
+        comparisons, doubted, metrics["primary"][0], plan.get("compare", {}).get("least_users", 30)
+    )
     faithful = faith is None or faith["overlap"] >= plan.get("fidelity", {}).get("at_least", 0.9)
     return {
         "decision": {name: decide(comparisons, name, metrics, faithful) for name in decided},

@@ -262,7 +262,12 @@ def not_worse(pairs: list[Pair], guarded: str | None, terms: Terms) -> Row:
     row: Row = {"at_most_worse": margin, "p_noninferior": None, "noninferior": None}
     if not guarded or margin is None:
         return row
-    p = beyond(pairs, -1.0 if parse(guarded).name in LOWER_IS_BETTER else 1.0, margin, terms)
+    sign = -1.0 if parse(guarded).name in LOWER_IS_BETTER else 1.0
+    weights, ways = [pair.weight for pair in pairs], [pair.clusters for pair in pairs]
+    made = estimated(weights, [pair.difference for pair in pairs], ways, terms)
+    if made.mean is not None and made.error == 0 and sign * made.mean >= 0:
+        return row | {"p_noninferior": 0.0, "noninferior": True}  # the same for all, and no loss
+    p = beyond(pairs, sign, margin, terms)
     return row if p is None else row | {"p_noninferior": p, "noninferior": p < (1 - terms.confidence) / 2}
 
 

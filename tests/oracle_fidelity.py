@@ -191,7 +191,7 @@ def replayed_against_logged(
                 continue
             replayed = measure(metric, slates[one], facts.known[one])
             shown = measure(metric, logged(world, request), facts.known[one])
-            if replayed is not None and shown is not None:
+            if replayed is not None and shown is not None and facts.weights[one]:
                 pairs.append(Pair(facts.weights[one], replayed, shown, request["user_id"], (request["user_id"],)))
         row = compared(pairs, Terms(terms.confidence))
         ours = average([pair.weight for pair in pairs], [pair.ours for pair in pairs])

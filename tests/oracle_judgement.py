@@ -109,9 +109,11 @@ def judgements(world: World, facts: Facts, metric: str, variant: str, requests: 
         return {one: [item for item in slates[one] if not is_unjudged(item, facts.known[one])] for one in facts.known}
 
     row = compared(pairs(kind, facts, requests, condensed(ours), condensed(theirs)), terms)
-    most = max(rule.value for rule in grades(world).values())
-    best = bound(kind, facts, requests, ours, theirs, most)
-    worst = bound(kind, facts, requests, theirs, ours, most)
+    values = [rule.value for rule in grades(world).values()]
+    best = worst = None
+    if min(values) >= 0:  # else what nobody judged may be worse than nothing
+        best = bound(kind, facts, requests, ours, theirs, max(values))
+        worst = bound(kind, facts, requests, theirs, ours, max(values))
     return {
         "variant": variant,
         "metric": metric,
@@ -194,13 +196,13 @@ def opposite(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and min(abs(one), abs(other)) > TIE and (one > 0) != (other > 0)
 
 
-def reversals(rows: list[Row], doubts: Row, primary: str) -> list[tuple[str, str]]:
-    """(variant, what says the opposite of its total), of the primary metric."""
+def reversals(rows: list[Row], doubts: Row, primary: str, least_users: int) -> list[tuple[str, str]]:
+    """(variant, what says the opposite of its total), of the primary metric, where there are users enough for a verdict."""
     rows = [row for row in rows if row["metric"] == primary]
     total = {row["variant"]: row["difference"] for row in rows if row["segment"] is None}
     found: list[tuple[str, str]] = []
     for row in rows:
-        if row["segment"] is None or row["low"] is None:
+        if row["segment"] is None or row["low"] is None or row["n_users"] < least_users:
             continue
         beyond = row["low"] if row["low"] > 0 else row["high"] if row["high"] < 0 else None  # the end nearer to 0
         if opposite(beyond, total[row["variant"]]):

@@ -141,7 +141,7 @@ def window(world: World) -> timedelta:
 def known_until(world: World, kind: str) -> datetime:
     tables = world.event_tables
     newest = max((event["timestamp"] for table in tables for event in table.rows), default=LONG_AGO)
-    holding = [table for table in tables if any(event["event"] == kind for event in table.rows)]
+    holding = [table for table in tables if table.kind == kind or any(event["event"] == kind for event in table.rows)]
     if not holding:
         declared = [table.complete_until for table in tables if table.complete_until is not None]
         return min(declared) if declared and len(declared) == len(tables) else newest

@@ -11,7 +11,7 @@ from itertools import combinations, product
 from typing import Any
 
 from oracle_labels import window
-from oracle_read import WHERE, Row, World, instant, is_open, once
+from oracle_read import WHERE, Row, World, instant, is_open, liked, once
 
 ALIASES = {"nDCG": "ndcg", "P": "precision", "mrr": "rr", "map": "ap", "hit_rate": "hit"}
 DEFAULTS = {"rbp": {"p": "0.8"}}  # that are printed
@@ -49,7 +49,7 @@ def history(world: World) -> History:
     start = instant(world.study["period"]["from"], world.zone)
     past = History(defaultdict(int), defaultdict(set))
     for event in world.events:
-        if event["event"] in world.service["labels"]["grades"] and event["timestamp"] < start:
+        if liked(world, event) and event["timestamp"] < start:
             past.events[event["item_id"]] += 1
             past.users[event["item_id"]].add(event["user_id"])
     return past

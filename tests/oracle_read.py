@@ -148,6 +148,7 @@ class EventTable:
     rows: list[Row]  # with `event`, also where the table has it for all of them
     distinct: list[str] | None  # columns in which two rows are the same
     complete_until: datetime | None
+    kind: str | None = None  # of all its rows, even where it has none
 
 
 def event_tables(folder: Path, source: Any, zone: ZoneInfo) -> list[EventTable]:
@@ -158,7 +159,8 @@ def event_tables(folder: Path, source: Any, zone: ZoneInfo) -> list[EventTable]:
         if "event" in entry:
             rows = [row | {"event": entry["event"]} for row in rows]
         until = entry.get("complete_until")
-        tables.append(EventTable(rows, entry.get("distinct"), None if until is None else instant(until, zone)))
+        known = None if until is None else instant(until, zone)
+        tables.append(EventTable(rows, entry.get("distinct"), known, entry.get("event")))
     return tables
 
 
@@ -180,11 +182,22 @@ def without_repeats(tables: list[EventTable]) -> list[Row]:
     """What is the same by its own table counts once, and so does what is the same in everything we know."""
     rows: list[Row] = []
     for table in tables:
-        rows += earliest(table.rows, ["event", *table.distinct]) if table.distinct else table.rows
+        if not table.distinct:
+            rows += table.rows
+            continue
+        columns = ["event", *table.distinct]
+        known = [row for row in table.rows if all(row.get(column) is not None for column in columns)]
+        rows += earliest(known, columns) + [row for row in table.rows if row not in known]  # unknown is never the same
     return earliest(rows, ["user_id", "item_id", "timestamp", "event", "request_id"])
 
 
 # --- The world ---
+
+
+def liked(world: World, event: Row) -> bool:
+    """Is it of a graded kind that does not tell dislike?"""
+    grade = world.service["labels"]["grades"].get(event["event"])
+    return grade is not None and (grade["grade"] if isinstance(grade, dict) else grade) >= 0
 
 
 @dataclass

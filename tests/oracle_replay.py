@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import oracle_foreign
-from oracle_read import LONG_AGO, RERANK, WHERE, Row, Step, World, duration, is_open, view
+from oracle_read import LONG_AGO, RERANK, WHERE, Row, Step, World, duration, is_open, liked, view
 
 Slate = list[tuple[Any, float | None]]  # (item, score), best first
 
@@ -56,7 +56,7 @@ def times_graded(world: World, item: Any, request: Row, within: str | None) -> i
     local = request["timestamp"].astimezone(world.zone)
     day = datetime(local.year, local.month, local.day, tzinfo=world.zone).astimezone(UTC)
     since = day - duration(within) if within else LONG_AGO
-    graded = [event for event in world.events if event["event"] in world.service["labels"]["grades"]]
+    graded = [event for event in world.events if liked(world, event)]
     return sum(event["item_id"] == item and since <= event["timestamp"] < day for event in graded)
 
 

@@ -39,6 +39,7 @@ from rankcast.experiment.fidelity import hold_against_log
 from rankcast.experiment.grouping import Columns, judged_by
 from rankcast.experiment.intake import ANSWERS, WORK, Allowance, Intake
 from rankcast.experiment.looking import Looking, asked_for, looking, some_of
+from rankcast.experiment.looking import check as check_looking
 from rankcast.experiment.repeat import repeated_plan, what_changed
 from rankcast.experiment.shard import Outcome, Shard, Work, evaluate_shard
 from rankcast.experiment.tasks import done_in, still_to_do
@@ -201,6 +202,7 @@ class _Experiment:
         columns = Columns(self.plan, logs, labelling.first_relevant(outcomes, logs))
         by = judged_by(columns, population.targets, population.replayed)
         work = self._work(loaded, labels, population)
+        check_looking(self.plan, logs, some_of(population.replayed, len(logs.requests.time)))
         work, done, looked = self.clock.time("replay", lambda: self._replay(work, loaded, population))
         table = merge.values_table(self.plan, work, done, population, by)
         terms = assembly.terms_of(self.plan)
@@ -210,12 +212,13 @@ class _Experiment:
         first = int(logs.requests.time[population.replayed].min())
         behaviour = None if looked is None else looked.record
         findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants, behaviour=behaviour))
+        waiting = late(logs, outcomes, population.replayed, assembly.known_of(self.plan, logs))
         results = Results(
             counts=merge.in_order(
                 (*loaded.counts, *merge.longer_logged(work, population), *merge.label_counts(outcomes), *by.counts)
             ),
             targets=accounts,
-            late=late(logs, outcomes, population.replayed, assembly.known_of(self.plan, logs)),
+            late=waiting,
             variants=variants,
             steps=merge.step_rows(done),
             fidelity=fidelity,
@@ -223,7 +226,8 @@ class _Experiment:
             **concluded.rows(),
         )
         reason = merge.invalid(fidelity, self.plan.study.fidelity.at_least)
-        beside = besides(table, fidelity, concluded.averages, concluded.comparisons)
+        kept = waiting if self.plan.service.labels.late == "report" else ()
+        beside = besides(table, fidelity, concluded.averages, concluded.comparisons, kept)
         decision = decide(table, concluded.comparisons, reason, findings, terms.correction, beside)
         result = Result(
             study=self.plan.study.study, run=self.made.identity, decision=decision, results=results, findings=findings
@@ -267,6 +271,7 @@ class _Experiment:
             folder=self.folder,
             weighed=assembly.weighed_of(self.plan),
             best=max(one.grade for one in self.plan.service.labels.grades.values()),
+            bounded=all(one.grade >= 0 for one in self.plan.service.labels.grades.values()),
             impressed=Impressed.of(loaded.logs) if len(loaded.logs.impressions.item) else None,
             looked=some_of(population.replayed, size),
         )

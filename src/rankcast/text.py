@@ -65,12 +65,13 @@ def p_value(value: float | None) -> str:
 
 def change(row: ComparisonRow | AverageRow) -> str:
     """A difference, relative to the baseline where it can be."""
-    return signed_share(row.relative) if row.relative is not None else signed(row.difference)
+    below = row.baseline_value is not None and row.baseline_value < 0  # a share of that would turn the sign
+    return signed(row.difference) if row.relative is None or below else signed_share(row.relative)
 
 
 def relative_interval(row: ComparisonRow) -> str:
     """The interval of a difference, relative to the baseline where it can be."""
-    if row.shown_bounds is not None:
+    if row.shown_bounds is not None and (row.baseline_value or 0) > 0:
         low, high = row.shown_bounds
         return f"{signed_share(low)} to {signed_share(high)}"
     return "–" if row.low is None else f"{signed(row.low)} to {signed(row.high)}"
@@ -80,7 +81,7 @@ def average_interval(row: AverageRow) -> str:
     """The interval of a difference under an average, relative to the baseline where `change` is."""
     if row.low is None or row.high is None:
         return "–"
-    if row.relative_low is None or row.relative_high is None:
+    if row.relative_low is None or row.relative_high is None or (row.baseline_value or 0) < 0:
         return f"{signed(row.low)} to {signed(row.high)}"
     return f"{signed_share(row.relative_low)} to {signed_share(row.relative_high)}"
 

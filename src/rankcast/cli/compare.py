@@ -42,3 +42,7 @@ def command(
         return
     print(f"{found.first} against {found.second}, on {found.requests:,} requests that both judged")
     print_table(comparisons_table(found.rows, doubtful=bool(found.differs), both=True))
+    if found.left_out:
+        print(
+            f"left out, since only one run has them or they are one number per variant: {plain(', '.join(found.left_out))}"
+        )

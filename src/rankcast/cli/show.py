@@ -130,7 +130,12 @@ def _print_ledger(rows: Sequence[LedgerRow]) -> None:
 
 def _print_late(result: Result) -> None:
     for row in result.results.late:
-        if row.requests and row.share_missing is not None:
+        if row.requests and row.missing is None:
+            print(
+                f"late: {plain(row.event)}: the horizon of none of the {row.requests:,} requests is over; how many events are "
+                "still to come cannot be told"
+            )
+        elif row.requests and row.share_missing is not None:
             print(
                 f"late: {plain(row.event)}: about {row.missing or 0:,.0f} events of {row.requests:,} requests are still to come "
                 f"({row.share_missing:.1%} of all)"

@@ -39,7 +39,10 @@ def _row(estimator: Estimator, metric: MetricColumn, variant: str, at: int) -> A
     table = estimator.table
     average = table.averages[at]
     ours, theirs = metric.of(variant), metric.of(table.baseline)
-    contrast = estimator.plain([ours - theirs, theirs], average.weight).contrast(0)
+    if at == 0:
+        contrast = estimator.contrasts(metric, variant)[0]
+    else:
+        contrast = estimator.plain([ours - theirs, theirs], average.weight).contrast(0)
     kept = measurable(ours, theirs)
     value, base, sure = contrast.sure.estimate.value, contrast.baseline, contrast.sure
     bounds = contrast.relative_bounds(estimator.terms.confidence)

@@ -30,10 +30,11 @@ def cuped(estimator: Estimator) -> tuple[CupedRow, ...]:
     known = _mean(covariate)
     rows = []
     for variant in (name for name in table.variants if name in table.decided):
-        d = primary.of(variant) - primary.of(table.baseline)
-        kept = measurable(d, covariate.values)
-        weighing = estimator.groupings[0].user.weighing(table.weight, None if kept.all() else kept)
-        found = moments(weighing.sums([d, covariate.values]).residuals())
+        grouping = estimator.groupings[0]
+        d, x = grouping.of(primary.of(variant) - primary.of(table.baseline)), grouping.of(covariate.values)
+        kept = measurable(d, x)
+        weighing = grouping.user.weighing(grouping.of(table.weight), None if kept.all() else kept)
+        found = moments(weighing.sums([d, x]).residuals())
         rows.append(_row(estimator, variant, primary.name, covariate.name, found, known))
     return tuple(rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rankcast.comparison.table import ValuesTable
-from rankcast.records import AverageRow, ComparisonRow, Fidelity, Finding, VariantDecision
+from rankcast.records import AverageRow, ComparisonRow, Fidelity, Finding, LateRow, VariantDecision
 from rankcast.text import change, p_value, relative_interval, share
 
 FEW_EFFECTIVE, FEW_TOUCHED = 50.0, 40  # below, a plain interval may be too narrow (measured: docs/guide/statistics.md)
@@ -45,9 +45,15 @@ def decide(
 
 
 def besides(
-    table: ValuesTable, fidelity: Fidelity | None, weighed: Sequence[AverageRow], comparisons: Sequence[ComparisonRow]
+    table: ValuesTable,
+    fidelity: Fidelity | None,
+    weighed: Sequence[AverageRow],
+    comparisons: Sequence[ComparisonRow],
+    waiting: Sequence[LateRow] = (),
 ) -> dict[str, list[str]]:
-    """What else belongs to the arithmetic of each decided variant: averages that say otherwise, few users, fidelity."""
+    """What else belongs to the arithmetic of each decided variant: averages that say otherwise, few users, events that are
+    still to come (`waiting`, where such requests are kept), fidelity.
+    """
     told: dict[str, list[str]] = {}
     for variant in table.decided:
         primary = next((row for row in comparisons if row.variant == variant and row.family == "primary"), None)
@@ -63,9 +69,15 @@ def besides(
                 f"{primary.effective_users or 0:.0f} of equal weight; the interval may be too narrow, "
                 "`compare: {method: bootstrap}` allows for it"
             )
+        mine += [_late(row) for row in waiting if row.requests]
         if fidelity is not None and fidelity.overlap is not None:
             mine.append(f"fidelity {fidelity.overlap:.2f}")
     return told
+
+
+def _late(row: LateRow) -> str:
+    told = "nobody can tell how many" if row.missing is None else f"about {share(row.share_missing)}"
+    return f"{told} {row.event} events are still to come"
 
 
 def few_users(row: ComparisonRow) -> bool:
@@ -119,7 +131,7 @@ def _held(row: ComparisonRow) -> str:
 
 def _power(primary: ComparisonRow) -> str:
     """What such data could have found, and how many users it would take."""
-    if primary.minimum_detectable is None:
+    if not primary.minimum_detectable:
         return ""
     text = f"; a true difference of {primary.minimum_detectable:.4g} would have been found 4 times in 5"
     if primary.users_needed is not None and primary.needed_for is not None and primary.baseline_value:

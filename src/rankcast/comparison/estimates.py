@@ -16,10 +16,11 @@ from rankcast.comparison.table import MetricColumn, Part, Terms, ValuesTable, me
 from rankcast.stats.bootstrap import standard_error, user_replicates
 from rankcast.stats.cells import Cells, CellSums, Residuals, Weighing, moments, two_ways
 from rankcast.stats.clustered import Estimate, clustered_mean
-from rankcast.stats.resampling import Studentised, sign_flips, studentised
+from rankcast.stats.resampling import sign_flips, studentised
 from rankcast.tables.logs import Floats, Ints
 
 Answer = TypeVar("Answer")
+MOST_REPLICATES = 10_000_000  # numbers that a bootstrap keeps at a time
 
 
 @dataclass(frozen=True)
@@ -154,16 +155,14 @@ class Estimator:
         return found
 
     def _score(self, grouping: Grouping, d: Floats) -> Score:
-        """Wins and losses of single requests; over all targets, also the users that have one."""
+        """Wins and losses of single requests, and the users that have one."""
         size, wins, losses = len(grouping.parts), np.flatnonzero(d > TIE), np.flatnonzero(d < -TIE)
-        touched = None
-        if grouping.parts == (0,):
-            moved = np.concatenate((wins, losses))
-            touched = int(np.count_nonzero(np.bincount(grouping.user.cell[moved], minlength=1)))
+        cells = grouping.user
+        moved = np.bincount(cells.cell[np.concatenate((wins, losses))], minlength=len(cells.part)) > 0
         return Score(
             np.bincount(grouping.part[wins], minlength=size),
             np.bincount(grouping.part[losses], minlength=size),
-            touched,
+            cells.by_part(moved.astype(np.float64)).astype(np.int64),
         )
 
     def _measured(
@@ -204,16 +203,29 @@ class Estimator:
         return Measured(found, self.terms.confidence, residuals.weighing)
 
     def _resample(self, several: Sequence[tuple[Measured, CellSums]]) -> None:
-        """Draw users once for all columns of a grouping that share their weights."""
+        """Draw users for all columns of a grouping that share their weights, so many columns at a time as fit into memory; the
+        draws are the same for all of them.
+        """
+        parts = several[0][1].weighing.cells.parts
+        most = max(1, MOST_REPLICATES // (parts * self.terms.replications))
+        some: list[tuple[Measured, CellSums]] = []
+        for at, one in enumerate(several):
+            some.append(one)
+            if at + 1 == len(several) or sum(len(sums.values) for _, sums in some) >= most:
+                self._draw(some)
+                some = []
+
+    def _draw(self, several: Sequence[tuple[Measured, CellSums]]) -> None:
         stacked = several[0][1].beside([sums for _, sums in several[1:]])
-        start = 0
-        drawn: Studentised | Floats
+        ratio = np.concatenate([measured.ratios() for measured, _ in several])
         if self.terms.method == "bootstrap":
-            drawn = studentised(stacked, self.terms.replications, self._generator)
+            replicates = studentised(stacked, self.terms.replications, self._generator)
+            drawn = Resampled(replicates.reach(self.terms.confidence), replicates.p(ratio))
         else:
-            drawn = sign_flips(stacked, self.terms.replications, self._generator)
+            drawn = Resampled(None, sign_flips(stacked, self.terms.replications, self._generator))
+        start = 0
         for measured, sums in several:
-            measured.resampled.append(Resampled(drawn, start))
+            measured.resampled.append(drawn.only(slice(start, start + len(sums.values))))
             start += len(sums.values)
 
     def plain(self, columns: Sequence[Floats], weight: Floats) -> Measured:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import isnan, sqrt
+from math import isfinite, isnan, sqrt
 
 import numpy as np
 
 from rankcast.stats.cells import Moments, Weighing
 from rankcast.stats.clustered import Estimate
 from rankcast.stats.ratio import fieller
-from rankcast.stats.resampling import Studentised
 from rankcast.tables.logs import Floats, Ints
 
 TIE = 1e-12
@@ -30,14 +29,16 @@ class Sure:
 class Contrast:
     """Variant minus baseline: the estimate, the baseline's value on the same requests, and the score of single requests.
 
-    `variances`: of the difference, their covariance, of the baseline's value; `satterthwaite`: degrees of freedom that few or
-    unequal users are worth; `effective`: how many users of equal weight (Kish); `touched`: users with a difference.
+    `variances`: of the difference, their covariance, of the baseline's value. `satterthwaite`: degrees of freedom that few or
+    unequal users are worth. `reach`: how many errors an interval reaches, where resampling says so (infinite: no bound).
+    `effective`: how many users of equal weight (Kish). `touched`: users with a difference.
     """
 
     sure: Sure
     baseline: float | None
     variances: tuple[float, float, float] | None = None
     satterthwaite: float | None = None
+    reach: float | None = None
     effective: float | None = None
     touched: int | None = None
     wins: int | None = None
@@ -55,24 +56,29 @@ class Contrast:
         estimate = self.sure.estimate
         if self.variances is None or estimate.value is None or not self.baseline or estimate.error is None:
             return None
-        return fieller(estimate.value, self.baseline, self.variances, estimate.quantile(confidence))
+        reach = estimate.quantile(confidence) if self.reach is None else self.reach
+        return fieller(estimate.value, self.baseline, self.variances, reach) if isfinite(reach) else None
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """What resampling tells of K means: a bootstrap, or p-values of sign flips (K, P); `first` is where these means begin."""
+    """What resampling tells of K means in each part: p (K, P), and how many errors an interval reaches (K, P; None: t does)."""
 
-    drawn: Studentised | Floats
-    first: int
+    reach: Floats | None
+    p: Floats
+
+    def only(self, columns: slice) -> Resampled:
+        """Some of the means."""
+        return Resampled(None if self.reach is None else self.reach[columns], self.p[columns])
 
 
 @dataclass(frozen=True)
 class Score:
-    """By part: requests that the variant wins and loses; of all targets, how many users have one of either."""
+    """By part: requests that the variant wins and loses, and users with one of either."""
 
     wins: Ints
     losses: Ints
-    touched: int | None
+    touched: Ints
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,13 @@ class Measured:
         found_error = Estimate(value, sqrt(variance), n, clusters, freedom)
         return replace(found_error, error=0.0) if found_error.constant else found_error
 
+    def ratios(self) -> Floats:
+        """How many errors each mean is away from 0 (K, P); NaN where it has none."""
+        variance = np.diagonal(self.moments.covariance).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            answer: Floats = np.abs(self.moments.means) / np.sqrt(variance)
+        return answer
+
     def sure(self, k: int, part: int) -> Sure:
         """One mean with its interval and p."""
         estimate = self.estimate(k, part)
@@ -105,12 +118,10 @@ class Measured:
         if estimate.value is None or estimate.error is None or estimate.constant:
             return Sure(estimate, low, high, p)
         for one in self.resampled:
-            if isinstance(one.drawn, Studentised):
-                interval = one.drawn.interval(one.first + k, part, estimate.value, estimate.error, self.confidence)
-                low, high = interval or (None, None)
-                p = one.drawn.p(one.first + k, part, estimate.value, estimate.error)
-            else:
-                p = float(one.drawn[one.first + k, part])
+            p = float(one.p[k, part])
+            if one.reach is not None:
+                half = float(one.reach[k, part]) * estimate.error
+                low, high = (estimate.value - half, estimate.value + half) if isfinite(half) else (None, None)
         return Sure(estimate, low, high, p)
 
     def contrast(self, part: int, score: Score | None = None) -> Contrast:
@@ -123,13 +134,14 @@ class Measured:
             _reference(self.estimate(1, part).value),
             (float(variances[0, 0]), float(variances[0, 1]), float(variances[1, 1])) if known else None,
             None if isnan(freedom) else freedom,
+            next((float(one.reach[0, part]) for one in self.resampled if one.reach is not None), None),
             None if isnan(effective) else effective,
         )
         if score is None:
             return told
         wins, losses = int(score.wins[part]), int(score.losses[part])
         ties = int(self.moments.n[part]) - wins - losses
-        return replace(told, touched=score.touched, wins=wins, ties=ties, losses=losses)
+        return replace(told, touched=int(score.touched[part]), wins=wins, ties=ties, losses=losses)
 
 
 def _reference(value: float | None) -> float | None:

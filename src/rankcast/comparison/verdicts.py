@@ -29,32 +29,45 @@ class Compared(NamedTuple):
     comparisons: tuple[ComparisonRow, ...]
 
 
+Judged = tuple[MetricColumn, ComparisonRow]
+"""A difference and its metric."""
+
+
 def compare(table: ValuesTable, terms: Terms, estimator: Estimator | None = None) -> Compared:
     """Estimates, intervals, adjusted p-values and verdicts."""
     estimator = estimator or Estimator(table, terms)
     values: list[MetricRow] = []
-    rows: list[tuple[MetricColumn, ComparisonRow]] = []
-    parts = range(len(table.parts))
+    rows: list[Judged] = []
     for metric in table.metrics:
         found = {variant: estimator.values(metric, variant) for variant in table.variants}
         values += [
             _metric_row(estimator, metric, part, variant, found[variant][part])
-            for part in parts
+            for part in range(len(table.parts))
             for variant in table.variants
         ]
-        others = [variant for variant in table.variants if variant != table.baseline]
-        contrasts = {variant: estimator.contrasts(metric, variant) for variant in others}
-        rows += [
-            (metric, _comparison_row(estimator, metric, part, variant, contrasts[variant][part]))
-            for part in parts
-            for variant in others
-        ]
+        rows += differences(estimator, metric)
+    return Compared(tuple(values), with_verdicts(rows, terms))
+
+
+def differences(estimator: Estimator, metric: MetricColumn) -> list[Judged]:
+    """Every variant against the baseline in every part, without what depends on all rows together."""
+    table = estimator.table
+    others = [variant for variant in table.variants if variant != table.baseline]
+    contrasts = {variant: estimator.contrasts(metric, variant) for variant in others}
+    return [
+        (metric, _comparison_row(estimator, metric, part, variant, contrasts[variant][part]))
+        for part in range(len(table.parts))
+        for variant in others
+    ]
+
+
+def with_verdicts(rows: Sequence[Judged], terms: Terms) -> tuple[ComparisonRow, ...]:
+    """With p adjusted within each family, and the verdict that follows."""
     adjusted = _adjust([row for _, row in rows], terms)
-    comparisons = [
+    return tuple(
         row.model_copy(update={"verdict": _verdict(row, metric, terms)})
         for (metric, _), row in zip(rows, adjusted, strict=True)
-    ]
-    return Compared(tuple(values), tuple(comparisons))
+    )
 
 
 def _metric_row(estimator: Estimator, metric: MetricColumn, part: int, variant: str, sure: Sure) -> MetricRow:
@@ -115,7 +128,9 @@ def _comparison_row(
         users_touched=contrast.touched,
         at_most_worse=margin,
         p_noninferior=worse,
-        noninferior=None if worse is None else worse < (1 - terms.confidence) / 2,
+        noninferior=None
+        if worse is None
+        else ruled_out(contrast, margin, metric.higher_is_better, worse, terms.confidence),
         p_equivalent=equivalent_p(contrast, terms.smallest_effect),
         users_needed=None if least is None or goal is None else _users(estimate.clusters, least, goal),
         needed_for=goal,
@@ -123,10 +138,23 @@ def _comparison_row(
 
 
 def noninferior_p(contrast: Contrast, margin: float | None, higher_is_better: bool) -> float | None:
-    """One-sided p of a relative loss of at least `margin`."""
+    """One-sided p of a relative loss of at least `margin`. A difference that is the same for all and no loss leaves no doubt."""
     if margin is None:
         return None
+    estimate = contrast.sure.estimate
+    if estimate.constant and (estimate.value or 0.0) * (1 if higher_is_better else -1) >= 0:
+        return None if estimate.value is None else 0.0
     return _p_beyond(contrast, -margin) if higher_is_better else _p_below(contrast, margin)
+
+
+def ruled_out(contrast: Contrast, margin: float | None, higher_is_better: bool, p: float, confidence: float) -> bool:
+    """Whether a loss of `margin` is ruled out: by its p, or where resampling says how far an interval reaches, by that."""
+    if contrast.reach is None or margin is None or contrast.sure.estimate.constant:
+        return p < (1 - confidence) / 2
+    shifted = _shifted(contrast, -margin if higher_is_better else margin)
+    if shifted is None or shifted.value is None or shifted.error is None:
+        return False
+    return (shifted.value if higher_is_better else -shifted.value) > contrast.reach * shifted.error
 
 
 def equivalent_p(contrast: Contrast, smallest: float | None) -> float | None:

@@ -7,10 +7,10 @@ from itertools import pairwise
 from math import inf
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from rankcast.config.fields import Names, Several, Share, Strict, wrong
-from rankcast.errors import show
+from rankcast.errors import nearest, show
 
 DAY, HISTORY = "day", "user.history"
 SCOPES = ("request", "user", "item")
@@ -30,6 +30,9 @@ def _guardrail(value: object) -> object:
     if isinstance(value, dict) and len(value) == 1:
         metric, terms = next(iter(value.items()))
         if isinstance(metric, str) and isinstance(terms, dict):
+            for key in terms:
+                if key != "at_most_worse":
+                    raise wrong(f"{metric}: unknown key `{key}`{nearest(str(key), ['at_most_worse'])}")
             return {"metric": metric, **terms}
     raise wrong(f"expected a metric, or `{{coverage@20: {{at_most_worse: 0.5%}}}}`, found {show(value)}")
 
@@ -79,7 +82,7 @@ class SegmentBy(Strict):
         return ", ".join(axis.column for axis in self.axes)
 
 
-_RANGE = re.compile(r"^(\d+(?:\.\d+)?)(?:\s*-\s*(\d+(?:\.\d+)?)?)?$")
+_RANGE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(?:\s*-\s*([0-9]+(?:\.[0-9]+)?)?)?$")
 
 
 def _bin(name: object, written: object) -> Bin:
@@ -186,3 +189,12 @@ class Compare(Strict):
     """a number known before, such as user.history: the primary difference is also shown adjusted to all replayed requests"""
     least_users: int = Field(default=30, ge=2)
     """a segment with fewer users gets no verdict"""
+
+    @model_validator(mode="after")
+    def _one_way_of_drawing(self) -> Compare:
+        if len(self.cluster) > 1 and self.method in {"bootstrap", "permutation"}:
+            raise wrong(
+                f"`method: {self.method}` draws users and knows nothing of `{self.cluster[1]}`; expected clustered or robust "
+                "with two clusters"
+            )
+        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, model_validator
 
 from rankcast.config.fields import DurationField, Name, Names, Strict, wrong
 from rankcast.errors import show
@@ -24,7 +24,9 @@ class Grade(Strict):
     """a kind of event that leads to this one, by the same user on the same item: this one counts for the same requests"""
 
 
-def _grade(event: str, value: object) -> object:
+def _grade(event: object, value: object) -> object:
+    if not isinstance(event, str) or not event.strip():
+        raise wrong(f"expected the name of a kind of event, found {show(event)}")
     number = value.get("grade") if isinstance(value, dict) else value
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise wrong(f"{event}: expected a number, or `{{grade: 4, within: 14d}}`, found {show(value)}")
@@ -141,10 +143,16 @@ class Targets(Strict):
     """request.<column>: how much each request counts, 0 or more; within the groups of `average`"""
 
 
+def _kinds(value: object) -> object:
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+        raise wrong(f"expected a list of kinds of events, such as [click], found {show(value)}")
+    return value
+
+
 class Behaviour(Strict):
     """How far users look."""
 
-    clicks: Names = Field(default=("click",), min_length=1)
+    clicks: Annotated[Names, BeforeValidator(_kinds)] = ("click",)
     """events that show that an item was looked at and liked"""
     depth: Annotated[str | None, _column_of(("request",), "request.depth")] = None
     """request.<column>: how many ranks the user had on the screen, where it is logged"""

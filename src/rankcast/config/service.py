@@ -63,6 +63,15 @@ class Table(Strict):
         return self
 
 
+def _distinct(value: object) -> object:
+    if value is None:
+        return None
+    names = value if isinstance(value, list) else []
+    if not names or not all(isinstance(one, str) and one for one in names) or len(set(names)) < len(names):
+        raise wrong(f"expected a list of columns, each once, such as [user_id, item_id], found {show(value)}")
+    return value
+
+
 class EventsTable(Table):
     """Events also say up to when they are complete, and which of them are the same."""
 
@@ -70,7 +79,7 @@ class EventsTable(Table):
     """events are known until here; silent: until the newest event"""
     event: Name | None = None
     """every row is an event of this kind, where the table has no such column"""
-    distinct: Names | None = None
+    distinct: Annotated[Names | None, BeforeValidator(_distinct)] = None
     """columns: of rows of a kind that are equal in all of them, the earliest counts; silent: exact duplicates count once"""
 
 
@@ -83,7 +92,11 @@ class _OneOrSeveral:
 
 
 def _events(value: object) -> object:
-    return (value,) if isinstance(value, dict) else tuple(value) if isinstance(value, list) and value else value
+    if isinstance(value, dict):
+        return (value,)
+    if isinstance(value, list) and value:
+        return tuple(value)
+    raise wrong(f"expected a table, or a list of tables, found {show(value)}")
 
 
 Events = Annotated[

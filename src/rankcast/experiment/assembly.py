@@ -239,9 +239,14 @@ def _named(
     return [] if column is None else [(file, location, column)]
 
 
+def liked(plan: Plan) -> tuple[str, ...]:
+    """The graded kinds of events, those aside that tell dislike: what makes an item popular."""
+    return tuple(sorted(kind for kind, one in plan.service.labels.grades.items() if one.grade >= 0))
+
+
 def setting_of(plan: Plan) -> Setting:
     """What scorers may know besides the logs."""
-    return Setting(tuple(sorted(plan.service.labels.grades)), plan.service.timezone, plan.study.seed)
+    return Setting(liked(plan), plan.service.timezone, plan.study.seed)
 
 
 def models_of(plan: Plan, loaded: Loaded) -> list[Model]:
@@ -307,8 +312,10 @@ def labelling_of(plan: Plan) -> Labelling:
 
 def known_of(plan: Plan, logs: Logs) -> tuple[Known, ...]:
     """Of each graded kind of event, how long it counts and up to when it is known."""
-    rule, until = labelling_of(plan), dict(zip(logs.events.kinds, logs.events.known_until, strict=True))
-    return tuple(Known(kind, rule.horizon_of(kind).micros, until.get(kind, logs.events.known)) for kind in rule.grades)
+    rule, events = labelling_of(plan), logs.events
+    return tuple(
+        Known(kind, rule.horizon_of(kind).micros, events.known_until.get(kind, events.known)) for kind in rule.grades
+    )
 
 
 def terms_of(plan: Plan) -> Terms:
@@ -332,7 +339,7 @@ def scene_of(plan: Plan, logs: Logs) -> Scene:
     if needs & {"item", CATALOGUE, PAST}:
         history = None
         if PAST in needs:
-            graded = logs.events.of_kinds(tuple(plan.service.labels.grades))
+            graded = logs.events.of_kinds(liked(plan))
             start = plan.instant(plan.study.period.from_)
             history = History.before(logs.events, graded, start, len(logs.ids.items))
         catalogue = Catalogue(logs.items.frame, logs.items.known, history)

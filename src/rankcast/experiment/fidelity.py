@@ -188,7 +188,7 @@ def _against_log(work: Work, done: Sequence[Outcome], table: ValuesTable, confid
             continue
         replayed = metric.values[work.baseline]
         logged = np.concatenate([outcome.logged[metric.name] for outcome in done])[order]
-        kept = measurable(replayed, logged)
+        kept = measurable(replayed, logged) & (table.weight > 0)
         weight, user = table.weight[kept], table.user[kept]
         ours, theirs = (clustered_mean(values[kept], weight, user) for values in (replayed, logged))
         difference = clustered_mean(replayed[kept] - logged[kept], weight, user)

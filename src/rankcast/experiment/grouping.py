@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -150,6 +151,9 @@ def _axis(columns: Columns, axis: Axis, requests: Ints) -> tuple[Ints, Mapping[i
 
 
 def _word(value: Value) -> str:
+    """A value as one of two; quoted where it would not be told from two."""
+    if isinstance(value, str) and ("," in value or value == "null"):
+        return json.dumps(value, ensure_ascii=False)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -61,19 +61,33 @@ def some_of(replayed: Ints, size: int) -> Bools:
 
 
 def looking(plan: Plan, logs: Logs, done: Sequence[Outcome]) -> Looking | None:
-    """Fit to what was shown; None where there are no lists or too few clicks. DataError where a metric cannot do without.
+    """Fit to what was shown; None where there are no lists or too few clicks.
 
     What attracts is the score that ordered the list, in tenths: of two items that the ranking took to be as good as each other,
     the one at the better rank gets more clicks only because it is looked at. Where there is no score, the item.
     """
-    found = _fitted(plan, logs, done)
-    if found is None and asked_for(plan):
-        with place_of(plan, plan.study_file, "metrics").blamed():
-            raise DataError(
-                f"discount=examined: how far users look cannot be estimated; it takes at least {LEAST_CLICKS} clicks "
-                f"({', '.join(_kinds(plan))}) on the lists of replayed requests, at two ranks or more"
-            )
-    return found
+    at = np.concatenate([outcome.looked[0] for outcome in done])
+    score = np.concatenate([outcome.looked[1] for outcome in done])
+    order = np.argsort(at, kind="stable")
+    return _fitted(plan, logs, _seen(plan, logs, at[order]), score[order])
+
+
+def check(plan: Plan, logs: Logs, chosen: Bools) -> None:
+    """DataError where a metric discounts by how far users look and that cannot be told: before anything is replayed."""
+    behaviour = plan.service.behaviour
+    if behaviour is not None and behaviour.depth is not None:
+        with place_of(plan, plan.service_file, "behaviour", "depth").blamed():
+            name = behaviour.depth.partition(".")[2]
+            _check_depth(request_column(logs, "request", name, np.flatnonzero(chosen)), behaviour.depth)
+    if asked_for(plan):
+        seen = _seen(plan, logs, np.flatnonzero(chosen[logs.impressions.request] & ~logs.impressions.repeated))
+        if seen.ranks < 2 or seen.clicks < LEAST_CLICKS:
+            with place_of(plan, plan.study_file, "metrics").blamed():
+                raise DataError(
+                    f"discount=examined: how far users look cannot be estimated; it takes at least {LEAST_CLICKS} clicks "
+                    f"({', '.join(_kinds(plan))}) on the lists of replayed requests, at two ranks or more that are shown "
+                    f"{LEAST_SHOWN} times each; found {seen.clicks} clicks at {seen.ranks} such ranks"
+                )
 
 
 def _kinds(plan: Plan) -> tuple[str, ...]:
@@ -84,16 +98,27 @@ def _kinds(plan: Plan) -> tuple[str, ...]:
     return ("click",) if "click" in grades or not grades else (min(grades, key=lambda kind: (grades[kind], kind)),)
 
 
-def _fitted(plan: Plan, logs: Logs, done: Sequence[Outcome]) -> Looking | None:
-    at = np.concatenate([outcome.looked[0] for outcome in done])
-    score = np.concatenate([outcome.looked[1] for outcome in done])
-    order = np.argsort(at, kind="stable")
-    at, score = at[order], score[order]
-    rank = logs.impressions.rank[at]
-    kinds = _kinds(plan)
-    click = clicked(logs, kinds, plan.service.labels.horizon, plan.service.labels.attribute)[at]
+@dataclass(frozen=True)
+class _Seen:
+    """Impressions (rows `at`): their ranks, which were clicked; down to which rank there are enough, and how many clicks."""
+
+    at: Ints
+    rank: Ints
+    click: Bools
+    ranks: int
+    clicks: int
+
+
+def _seen(plan: Plan, logs: Logs, at: Ints) -> _Seen:
+    rank, labels = logs.impressions.rank[at], plan.service.labels
+    click = clicked(logs, _kinds(plan), labels.horizon, labels.attribute)[at]
     ranks = _last_rank(rank)
-    if ranks < 2 or int(click[rank <= ranks].sum()) < LEAST_CLICKS:
+    return _Seen(at, rank, click, ranks, int(click[rank <= ranks].sum()))
+
+
+def _fitted(plan: Plan, logs: Logs, seen: _Seen, score: Floats) -> Looking | None:
+    at, rank, click, ranks, kinds = seen.at, seen.rank, seen.click, seen.ranks, _kinds(plan)
+    if ranks < 2 or seen.clicks < LEAST_CLICKS:
         return None
     unit, named = _units(plan, logs, at, score)
     rows = _Rows(logs.impressions.request[at], unit, rank, click).only((rank <= ranks) & (unit >= 0))
@@ -102,9 +127,9 @@ def _fitted(plan: Plan, logs: Logs, done: Sequence[Outcome]) -> Looking | None:
     test = logs.requests.user[rows.request] % 2 == 1
     held_out, trained = rows.only(test), rows.only(~test)
     foretold = _model(trained, int(unit.max()) + 1) if len(trained.rank) and len(held_out.rank) else None
-    seen = falling(model.relative)
-    record = _record(kinds, named, rows, seen, depth, held_out, foretold, trained)
-    return Looking(record, seen if depth is None else falling(depth / max(depth[0], 1e-12)))
+    examination = falling(model.relative)
+    record = _record(kinds, named, rows, examination, depth, held_out, foretold, trained)
+    return Looking(record, examination if depth is None else falling(depth / max(depth[0], 1e-12)))
 
 
 def falling(examination: Floats) -> Floats:
@@ -118,7 +143,7 @@ def falling(examination: Floats) -> Floats:
 
 def _last_rank(rank: Ints) -> int:
     """The last rank down to which every one is shown often enough."""
-    shown = np.bincount(rank, minlength=2)[1 : MOST_RANKS + 1]
+    shown = np.bincount(rank[rank <= MOST_RANKS], minlength=2)[1:]
     few = np.flatnonzero(shown < LEAST_SHOWN)
     return int(few[0]) if len(few) else len(shown)
 
@@ -156,14 +181,18 @@ def _depth(plan: Plan, logs: Logs, rows: _Rows, ranks: int) -> Floats | None:
     if behaviour is None or behaviour.depth is None:
         return None
     column = request_column(logs, "request", behaviour.depth.partition(".")[2], rows.request)
-    if not column.dtype.is_numeric():
-        with place_of(plan, plan.service_file, "behaviour", "depth").blamed():
-            raise DataError(
-                f"`{behaviour.depth}` holds {column.dtype}; expected how many ranks the user had on the screen"
-            )
     depth = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
     known = ~np.isnan(depth)
     return np.nan_to_num(rates(rows.rank[known], depth[known] >= rows.rank[known], ranks))
+
+
+def _check_depth(column: pl.Series, name: str) -> None:
+    if not column.dtype.is_numeric() and column.dtype != pl.Null:
+        raise DataError(f"`{name}` holds {column.dtype}; expected how many ranks the user had on the screen")
+    if not (column.cast(pl.Float64) >= 1).any():
+        raise DataError(
+            f"`{name}`: no replayed request has rank 1 on the screen; expected how many ranks each user had there"
+        )
 
 
 def _record(

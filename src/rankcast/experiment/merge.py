@@ -103,6 +103,7 @@ def invalid(measured: Fidelity | None, at_least: float) -> str | None:
     )
 
 
+CLUSTER = "cluster"  # of the values table: what targets have in common besides their user
 _TABLES = ("", SCORED, POOLED, PLACED)
 
 
@@ -181,7 +182,7 @@ def values_table(
         if work.impressed is not None and name in {str(one) for one in work.weighed}:
             for variant in work.names:
                 unjudged, closed = gathered(partial(_unjudged, variant)), gathered(partial(_condensed, variant))
-                best = gathered(partial(_at_best, variant)) if metric.of_hits else None
+                best = gathered(partial(_at_best, variant)) if metric.of_hits and work.bounded else None
                 doubts[variant] = Doubts(unjudged, closed, best)
         return MetricColumn(
             *about, values=columns, bounds=metric.bounds, at_most_worse=planned.at_most_worse, doubts=doubts
@@ -271,6 +272,8 @@ def values_frame(table: ValuesTable, logs: Logs, population: Population) -> pl.D
             c.USER_ID: logs.ids.users.gather(logs.requests.user[targets]),
             "weight": table.weight,
         }
+        if table.others is not None:
+            columns[CLUSTER] = pl.Series(table.others)
         for metric in table.metrics:
             if metric.values is not None:
                 columns[metric.name] = pl.Series(metric.values[variant], nan_to_null=True)

@@ -64,7 +64,8 @@ class Work:
     """What every shard needs besides its requests. `is_target` and `chosen` have an entry per request code; `models` are
     empty where all lists are there already, `names` are those of all variants.
 
-    Of the metrics that are `weighed`, it is told how much rests on items that are not `impressed`, whose grade is at most `best`;
+    Of the metrics that are `weighed`, it is told how much rests on items that are not `impressed`, whose grade is at most `best`
+    and, where `bounded`, not below 0;
     `looked`: the requests whose lists tell how far users look.
     """
 
@@ -85,6 +86,7 @@ class Work:
     folder: Path
     weighed: Sequence[RequestMetric] = ()
     best: float = 0.0
+    bounded: bool = True
     impressed: Impressed | None = None
     looked: Bools | None = None
 
@@ -191,7 +193,7 @@ def _doubt(work: Work, impressed: Impressed, judged: Judged, targets: Ints) -> D
     unknown = unknown_rows(rows, targets, work.labels, impressed, work.scene)
     closed = judge(condensed(rows, unknown, judged.n), targets, work.labels, work.scene) if unknown.any() else judged
     best = at_best(judged, rows, unknown, work.best) if unknown.any() else judged
-    of_hits = [metric for metric in work.weighed if metric.of_hits]
+    of_hits = [metric for metric in work.weighed if metric.of_hits and work.bounded]
     return Doubt(
         {str(metric): share(rows, unknown, metric.k, judged.n) for metric in work.weighed},
         values(closed, work.weighed, work.unlabelled_as_zero),

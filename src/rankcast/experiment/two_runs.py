@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from rankcast.comparison.estimates import Estimator
 from rankcast.comparison.table import MetricColumn, Part, Terms, ValuesTable
-from rankcast.comparison.verdicts import compare
+from rankcast.comparison.verdicts import Judged, differences, with_verdicts
+from rankcast.config.comparing import Compare
 from rankcast.errors import RunError, clip, show
+from rankcast.experiment.merge import CLUSTER
 from rankcast.records import ComparisonRow
 from rankcast.runs.folder import Run
 from rankcast.tables import columns as c
@@ -32,18 +35,20 @@ _FREE = {
     "service",
 }
 _SHOWN = 60
-_NOTHING = object()
 
 
 @dataclass(frozen=True)
 class TwoRuns:
-    """`differs`: what is not the same and is no treatment. `rows`: variants of the first run against those of the second."""
+    """`differs`: what is not the same and is no treatment. `rows`: variants of the first run against those of the second.
+    `left_out`: metrics that only one of them has, or that are one number per variant.
+    """
 
     first: str
     second: str
     differs: tuple[str, ...]
     requests: int
     rows: tuple[ComparisonRow, ...]
+    left_out: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As plain values."""
@@ -52,6 +57,7 @@ class TwoRuns:
             "against": self.second,
             "differs": list(self.differs),
             "n_requests": self.requests,
+            "left_out": list(self.left_out),
             "comparisons": [row.model_dump(mode="json") for row in self.rows],
         }
 
@@ -61,6 +67,8 @@ def compare_runs(first: Run, second: Run, anyway: bool = False) -> TwoRuns:
 
     RunError where the services differ, and where anything else differs beyond the treatment unless `anyway`.
     """
+    for run in (first, second):
+        _check(run)
     ours, theirs = (run.manifest["plan"] for run in (first, second))
     names = [plan["service"]["service"] for plan in (ours, theirs)]
     if names[0] != names[1]:
@@ -75,16 +83,41 @@ def compare_runs(first: Run, second: Run, anyway: bool = False) -> TwoRuns:
             f"{'; '.join(differs)}. Run both studies again on the same inputs, or look at the numbers all the same with --anyway"
         )
     values, requests = _together(first, second)
-    return TwoRuns(first.id, second.id, differs, requests, tuple(_rows(first, second, values)))
+    rows = _rows(first, second, values)
+    shown = {row.metric for row in rows}
+    left_out = tuple(name for name in dict.fromkeys((*_metrics(first), *_metrics(second))) if name not in shown)
+    return TwoRuns(first.id, second.id, differs, requests, rows, left_out)
+
+
+_NEEDED = (
+    *("plan.service.service", "plan.study.baseline", "plan.study.variants", "plan.study.period", "plan.study.compare"),
+    *("plan.study.metrics.primary", "plan.study.seed", "data", "code", "private_code", "packages", "variables"),
+    "files.service.text",
+)
+
+
+def _check(run: Run) -> None:
+    """RunError where a manifest does not say what it takes to compare its run."""
+    for path in _NEEDED:
+        found: Any = run.manifest
+        for key in path.split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+            if found is None:
+                raise RunError(
+                    f"{run.folder / 'manifest.json'} cannot be compared: `{path}` is missing; run the study again"
+                )
 
 
 def _differences(first: Run, second: Run) -> Iterator[str]:
     one, other = first.manifest, second.manifest
+    for run in (first, second):
+        for variant, decision in run.decision.items():
+            if decision.decision == "invalid":
+                yield f"{variant} of {run.id} is invalid: {decision.because}"
     yield from _unlike(one["plan"]["service"], other["plan"]["service"], "service")
     studies = [{key: value for key, value in run["plan"]["study"].items() if key not in _FREE} for run in (one, other)]
     yield from _unlike(studies[0], studies[1], "study")
-    baselines = [run["plan"]["study"]["variants"][run["plan"]["study"]["baseline"]] for run in (one, other)]
-    yield from _unlike(baselines[0], baselines[1], "the baseline")
+    yield from _unlike(_baseline(one), _baseline(other), "the baseline")
     yield from _data(one, other)
     if one["code"] != other["code"]:
         yield "code: two versions of Rankcast made them"
@@ -95,8 +128,8 @@ def _differences(first: Run, second: Run) -> Iterator[str]:
         versions = [run["packages"].get(package) for run in (one, other)]
         if versions[0] != versions[1]:
             yield f"package {package}: {versions[0]} and {versions[1]}"
-    if one["variables"] != other["variables"] and one["plan"]["service"] == other["plan"]["service"]:
-        yield "what environment variables fill in"
+    if one["variables"] != other["variables"] and any("${" in run["files"]["service"]["text"] for run in (one, other)):
+        yield "what environment variables fill in may not be the same"
     if (
         first.results.targets != second.results.targets
         and one["plan"]["study"]["period"] == other["plan"]["study"]["period"]
@@ -108,22 +141,35 @@ def _unlike(one: Any, other: Any, where: str) -> Iterator[str]:
     """Where two plans say different things."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(set(one) | set(other)):
-            yield from _unlike(one.get(key, _NOTHING), other.get(key, _NOTHING), f"{where}.{key}")
+            yield from _unlike(one.get(key), other.get(key), f"{where}.{key}")
+    elif isinstance(one, list) and isinstance(other, list):
+        for at in range(max(len(one), len(other))):
+            ours, theirs = (value[at] if at < len(value) else None for value in (one, other))
+            yield from _unlike(ours, theirs, f"{where}[{at}]")
     elif one != other:
-        shown = ("nothing" if value is _NOTHING else clip(show(value), _SHOWN) for value in (one, other))
+        shown = (clip(show(value), _SHOWN) for value in (one, other))
         yield f"{where}: {' and '.join(shown)}"
 
 
 def _data(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     """Files that both read and that are not the same, and files that only one read, if they are no variant's own."""
     ours, theirs = ({file["path"]: file["hash"] for file in run["data"]} for run in (one, other))
-    own = [*_own_paths(one), *_own_paths(other)]
+    own, common = [*_own_paths(one), *_own_paths(other)], [*_paths(_baseline(one)), *_paths(_baseline(other))]
+
+    def is_treatment(path: str) -> bool:
+        return any(fnmatchcase(path, name) for name in own) and not any(fnmatchcase(path, name) for name in common)
+
     for path in sorted(set(ours) | set(theirs)):
         if path in ours and path in theirs:
-            if ours[path] != theirs[path]:
+            if ours[path] != theirs[path] and not is_treatment(path):
                 yield f"data: {path} has another content"
-        elif not any(fnmatchcase(path, pattern) for pattern in own):
+        elif not is_treatment(path):
             yield f"data: {path} was read by one of them only"
+
+
+def _baseline(manifest: Mapping[str, Any]) -> Any:
+    study = manifest["plan"]["study"]
+    return study["variants"][study["baseline"]]
 
 
 def _own_paths(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -165,13 +211,29 @@ def _together(first: Run, second: Run) -> tuple[dict[tuple[int, str], pl.DataFra
     return found, len(shared)
 
 
-def _rows(first: Run, second: Run, values: Mapping[tuple[int, str], pl.DataFrame]) -> Iterator[ComparisonRow]:
-    """Baseline against baseline (which says whether anything else moved), then every decided variant against every other."""
+def _rows(first: Run, second: Run, values: Mapping[tuple[int, str], pl.DataFrame]) -> tuple[ComparisonRow, ...]:
+    """Baseline against baseline (which says whether anything else moved), then every decided variant against every other, with p
+    adjusted over all of them.
+    """
     ours, theirs = (run.manifest["plan"]["study"] for run in (first, second))
-    yield from _pair(first, second, ours["baseline"], theirs["baseline"], values, decided=False)
+    terms = _terms(ours)
+    rows = _pair(first, second, ours["baseline"], theirs["baseline"], values, terms, decided=False)
     for variant in first.decision:
         for other in second.decision:
-            yield from _pair(first, second, variant, other, values, decided=True)
+            rows += _pair(first, second, variant, other, values, terms, decided=True)
+    return with_verdicts(rows, terms)
+
+
+def _terms(study: Mapping[str, Any]) -> Terms:
+    declared = Compare().model_dump() | study["compare"]  # an earlier version knew fewer keys
+    return Terms(
+        declared["confidence"],
+        declared["smallest_effect"],
+        declared["correction"],
+        study["seed"],
+        declared["method"],
+        declared["replications"],
+    )
 
 
 def _pair(
@@ -180,16 +242,17 @@ def _pair(
     variant: str,
     other: str,
     values: Mapping[tuple[int, str], pl.DataFrame],
+    terms: Terms,
     decided: bool,
-) -> Iterable[ComparisonRow]:
+) -> list[Judged]:
     ours, theirs = values[0, variant], values[1, other]
     names = [f"{variant} ({first.id})", f"{other} ({second.id})"]
-    study = first.manifest["plan"]["study"]
-    primary = study["metrics"]["primary"]
-    directions = {row.metric for row in first.results.comparisons}
-    metrics = [name for name in ours.columns if name in theirs.columns and name in directions]
+    if names[0] == names[1]:  # a run against itself, or a copy of it
+        names[1] += " again"
+    primary = first.manifest["plan"]["study"]["metrics"]["primary"]
+    metrics = [name for name in _metrics(first) if name in ours.columns and name in theirs.columns]
     if not metrics:
-        raise RunError(f"{first.id} and {second.id} have no metric in common")
+        raise RunError(f"{first.id} and {second.id} have no metric with a value per request in common")
     columns = tuple(
         MetricColumn(
             name,
@@ -207,17 +270,15 @@ def _pair(
         weight=ours["weight"].to_numpy(),
         parts=(Part(None, np.ones(len(ours), dtype=bool)),),
         metrics=columns,
+        others=ours[CLUSTER].to_numpy() if CLUSTER in ours.columns else None,
     )
-    told = study["compare"]
-    terms = Terms(
-        told["confidence"],
-        told["smallest_effect"],
-        told["correction"],
-        study["seed"],
-        told["method"],
-        told["replications"],
-    )
-    return compare(table, terms).comparisons
+    estimator = Estimator(table, terms)
+    return [row for metric in columns for row in differences(estimator, metric)]
+
+
+def _metrics(run: Run) -> list[str]:
+    """The metrics of a run, in its order."""
+    return list(dict.fromkeys(row.metric for row in run.results.comparisons))
 
 
 def _higher_is_better(name: str) -> bool:

@@ -106,7 +106,15 @@ class Run:
         return next((code for word, code in (("invalid", 5), ("no-go", 3), ("undecided", 4)) if word in decisions), 0)
 
     def _table(self, name: str, how: Literal["vertical", "diagonal"] = "vertical") -> pl.DataFrame:
-        return pl.concat([pl.read_parquet(path, glob=False) for path in tables(self.folder, name)], how=how)
+        paths = tables(self.folder, name)
+        if not paths:
+            raise RunError(f"{self.folder / name} is missing or empty; run the study again")
+        try:
+            return pl.concat([pl.read_parquet(path, glob=False) for path in paths], how=how)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise RunError(
+                f"{self.folder / name} cannot be read ({str(error).splitlines()[0]}); run the study again"
+            ) from error
 
     def __repr__(self) -> str:
         shown = (

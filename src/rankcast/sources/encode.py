@@ -157,6 +157,6 @@ def _events(known: KnownEvents | None, encoders: Encoders) -> Events:
         request=request,
         kinds=tuple(kinds.to_list()),
         raw=known.raw,
-        known_until=tuple(known.until_of(kind) for kind in kinds.to_list()),
+        known_until=known.declared,
         known=known.until,
     )

@@ -30,7 +30,7 @@ class EventTerms:
 class KnownEvents:
     """Events of all tables, those that are the same by a table's own rule once; `raw` rows came in.
 
-    `declared`: the kinds with a table that says up to when it is complete; `until` stands for all others (None: no event is
+    `declared`: up to when each kind that a table holds is known; `until` stands for all others (None: no event is
     known).
     """
 
@@ -38,10 +38,7 @@ class KnownEvents:
     raw: int
     declared: Mapping[str, int]
     until: int | None
-
-    def until_of(self, kind: str) -> int:
-        """Up to when events of a kind that there is are known."""
-        return self.declared.get(kind, self.until or 0)
+    by_columns: bool = False  # whether a table says by which columns two rows are the same
 
 
 def events_schema(terms: EventTerms) -> Schema:
@@ -77,9 +74,13 @@ def together(tables: Sequence[tuple[pl.DataFrame, EventTerms]]) -> KnownEvents:
         key = [name for name in _KEY if name in frame.columns]
         if terms.distinct is not None:
             frame = frame.sort(c.TIMESTAMP, *(name for name in key if name != c.TIMESTAMP), nulls_last=True)
-            frame = frame.unique([c.EVENT, *terms.distinct], keep="first", maintain_order=True)
+            same = [c.EVENT, *terms.distinct]
+            unknown = pl.any_horizontal(pl.col(name).is_null() for name in same)
+            once = frame.filter(~unknown).unique(same, keep="first", maintain_order=True)
+            frame = pl.concat([once, frame.filter(unknown)])  # of what is not known nothing is the same
         frames.append(frame.select(key))
-        holds.append((frame[c.EVENT].unique().to_list(), terms.complete_until))
+        kinds = frame[c.EVENT].unique().to_list() if terms.kind is None else [terms.kind]
+        holds.append((kinds, terms.complete_until))
     whole = pl.concat(frames, how="diagonal_relaxed")
     stamps = [int(raw[c.TIMESTAMP].dt.epoch("us").to_numpy().max()) for raw, _ in tables if len(raw)]
     newest = max(stamps, default=None)
@@ -87,7 +88,8 @@ def together(tables: Sequence[tuple[pl.DataFrame, EventTerms]]) -> KnownEvents:
     until = min(said) if len(said) == len(holds) else newest
     declared: dict[str, int] = {}
     for kinds, complete in holds:
-        for kind in kinds:  # where there is one, there is a newest
-            known = (newest or 0) if complete is None else complete
-            declared[kind] = min(declared.get(kind, known), known)
-    return KnownEvents(whole, sum(len(raw) for raw, _ in tables), declared, until)
+        known = newest if complete is None else complete
+        if known is not None:
+            declared |= {kind: min(declared.get(kind, known), known) for kind in kinds}
+    by_columns = any(terms.distinct is not None for _, terms in tables)
+    return KnownEvents(whole, sum(len(raw) for raw, _ in tables), declared, until, by_columns)

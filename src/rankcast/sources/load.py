@@ -318,7 +318,11 @@ def _encode(
         {name.removeprefix(POOLED): one for name, one in shelves.items() if isinstance(one, PoolRows)},
         placements,
         cut,
-        (*_counts(frames, logs), *_wide_counts(shelves, known is not None), *_placed_counts(placed, placements)),
+        (
+            *_counts(frames, logs, events is not None and events.by_columns),
+            *_wide_counts(shelves, known is not None),
+            *_placed_counts(placed, placements),
+        ),
         rows,
     )
 
@@ -335,7 +339,7 @@ def _cut(keys: Encoders, user: Ints, wides: Mapping[str, Wide], means: Means, he
     return Cut.by_requests(user, codes, min(parts, max(1, len(codes))), size)
 
 
-def _counts(frames: Mapping[str, pl.DataFrame], logs: Logs) -> list[Count]:
+def _counts(frames: Mapping[str, pl.DataFrame], logs: Logs, by_columns: bool) -> list[Count]:
     """The oddities of messy logs that are counted, never refused."""
     counts = []
     known = logs.items.known if "items" in frames else None
@@ -345,7 +349,8 @@ def _counts(frames: Mapping[str, pl.DataFrame], logs: Logs) -> list[Count]:
 
     if "events" in frames:
         events, raw = logs.events, logs.events.raw
-        counts.append(Count(table="events", what="duplicates", count=raw - len(events.item), of=raw))
+        what = "duplicates" if by_columns else "exact duplicates"
+        counts.append(Count(table="events", what=what, count=raw - len(events.item), of=raw))
         count("events", "by a user without a request", ~np.isin(events.user, logs.requests.user))
         if c.REQUEST_ID in frames["events"].columns:
             named = frames["events"][c.REQUEST_ID].is_not_null().sum()

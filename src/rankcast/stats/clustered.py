@@ -120,6 +120,8 @@ def clustered_mean(values: Floats, weights: Floats, clusters: Ints) -> Estimate:
     if n == 0:
         return Estimate(None, None, 0, 0)
     total = float(weights.sum())
+    if not total > 0:
+        return Estimate(None, None, n, _sums(clusters, values)[0])
     mean = float((weights * values).sum()) / total
     count, sums = _sums(clusters, weights * (values - mean))
     if count < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from math import exp, factorial, isfinite
+from math import exp, factorial
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +28,15 @@ class Studentised:
 
     t: Floats
 
-    def interval(self, k: int, part: int, mean: float, error: float, confidence: float) -> tuple[float, float] | None:
-        """mean -+ q error, q the quantile of |t|; None where there is no bound."""
-        reach = float(np.quantile(self.t[k, part], confidence, method="higher")) * error
-        return (mean - reach, mean + reach) if isfinite(reach) else None
+    def reach(self, confidence: float) -> Floats:
+        """The quantile of |t| (K, P): an interval is mean -+ so many errors; infinite where there is no bound."""
+        answer: Floats = np.quantile(self.t, confidence, axis=-1, method="higher")
+        return answer
 
-    def p(self, k: int, part: int, mean: float, error: float) -> float:
-        """Share of the replicates at least as far from 0 as mean / error: (1 + count) / (B + 1)."""
-        replicates = self.t[k, part]
-        return float(1 + (replicates >= abs(mean / error)).sum()) / (len(replicates) + 1)
+    def p(self, ratio: Floats) -> Floats:
+        """Share of the replicates at least as far from 0 as mean / error is (K, P): (1 + count) / (B + 1)."""
+        answer: Floats = (1 + (self.t >= ratio[..., None]).sum(axis=-1)) / (self.t.shape[-1] + 1)
+        return answer
 
 
 def studentised(sums: CellSums, replications: int, seed: Callable[[], np.random.Generator]) -> Studentised:

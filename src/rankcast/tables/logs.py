@@ -7,7 +7,8 @@ Absent tables are empty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +75,7 @@ class Impressions:
 class Events:
     """What users did, duplicates once, by time. `request` is -1 for none; `raw` rows came in.
 
-    Events are known up to `known_until`, by kind, or up to `known`, of kinds that there are none of (microseconds; None: nothing
+    Events are known up to `known_until`, by kind, or up to `known`, of kinds that it does not name (microseconds; None: nothing
     is known).
     """
 
@@ -85,7 +86,7 @@ class Events:
     request: Ints
     kinds: tuple[str, ...]
     raw: int = 0
-    known_until: tuple[int, ...] = ()
+    known_until: Mapping[str, int] = field(default_factory=dict)
     known: int | None = None
 
     def of_kinds(self, names: tuple[str, ...]) -> Bools:

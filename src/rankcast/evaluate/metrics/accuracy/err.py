@@ -35,7 +35,7 @@ class ExpectedReciprocalRank(RequestMetric):
             raise DataError(f"`{self}`: a label has grade {best:g}, above max_grade; write `{fitting}`")
         inside = np.flatnonzero(within(judged.hit_rank, self.k))
         target, rank = judged.hit_target[inside], judged.hit_rank[inside]
-        satisfied = np.maximum(np.exp2(judged.hit_grade[inside]) - 1.0, 0.0) / 2.0**self.max_grade
+        satisfied = np.clip((np.exp2(judged.hit_grade[inside]) - 1.0) / 2.0**self.max_grade, 0.0, 1.0)
         total, going_on = np.zeros(judged.n), np.ones(judged.n)
         for wave in waves(target):
             total[target[wave]] += going_on[target[wave]] * satisfied[wave] / rank[wave]
