@@ -23,8 +23,10 @@ from rankcast.tables.valuesets import group_codes
 MOST_REQUESTS = 100_000  # whose lists are looked at
 LEAST_SHOWN, LEAST_CLICKS = 50, 50  # at a rank, and in all
 MOST_RANKS = 100
+MOST_ROWS = 200_000  # where items are told apart one by one
+SCORE = "score"
 _BINS = 10  # of the score that ordered the list
-_ITERATIONS = 1000
+_ITERATIONS, _FEWER = 1000, 300  # of scores, and of items
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,10 @@ def _fitted(plan: Plan, logs: Logs, seen: _Seen, score: Floats) -> Looking | Non
         return None
     unit, named = _units(plan, logs, at, score)
     rows = _Rows(logs.impressions.request[at], unit, rank, click).only((rank <= ranks) & (unit >= 0))
+    if (
+        named != SCORE and len(rows.rank) > MOST_ROWS
+    ):  # with so many units every row is its own: a pass costs as much as all rows
+        rows = rows.only(rows.request % -(-len(rows.rank) // MOST_ROWS) == 0)
     model = _model(rows)
     depth = _depth(plan, logs, rows, ranks)
     test = logs.requests.user[rows.request] % 2 == 1
@@ -166,13 +172,14 @@ def _units(plan: Plan, logs: Logs, at: Ints, score: Floats) -> tuple[Ints, str]:
     edges = np.unique(np.quantile(scored, np.arange(1, _BINS) / _BINS))
     unit = np.full(len(score), -1, dtype=np.int64)
     unit[known] = np.searchsorted(edges, scored, side="right")
-    return unit, "score"
+    return unit, SCORE
 
 
 def _model(rows: _Rows, units: int | None = None) -> PositionBased:
     first = rows.rank == 1
     often = float(np.clip(rows.click[first].mean() if first.any() else 0.5, 0.001, 0.999))
-    return fit(rows.unit, rows.rank, rows.click, _ITERATIONS, (2 * often, 2.0), units)
+    iterations = _ITERATIONS if int(rows.unit.max()) < _BINS else _FEWER
+    return fit(rows.unit, rows.rank, rows.click, iterations, (2 * often, 2.0), units)
 
 
 def _depth(plan: Plan, logs: Logs, rows: _Rows, ranks: int) -> Floats | None:
