@@ -27,6 +27,7 @@ from rankcast.config.study import Study
 from rankcast.engines import local
 from rankcast.errors import DataError, Problem, RankcastError, RunError
 from rankcast.evaluate.impressed import Impressed
+from rankcast.evaluate.metric import RequestMetric
 from rankcast.evaluate.truth import labels as labelling
 from rankcast.evaluate.truth.labels import Labels, Outcomes
 from rankcast.evaluate.truth.late import late
@@ -35,24 +36,26 @@ from rankcast.evaluate.truth.ledger import ledger
 from rankcast.evaluate.truth.targets import Population, select
 from rankcast.experiment import assembly, merge, provenance, saved
 from rankcast.experiment.conclusions import conclude
+from rankcast.experiment.evidence import Made, shadows_of, shown_rows, tie_rows
 from rankcast.experiment.fidelity import hold_against_log
 from rankcast.experiment.grouping import Columns, judged_by
 from rankcast.experiment.intake import ANSWERS, WORK, Allowance, Intake
 from rankcast.experiment.looking import Looking, asked_for, looking, some_of
 from rankcast.experiment.looking import check as check_looking
 from rankcast.experiment.repeat import repeated_plan, what_changed
-from rankcast.experiment.shard import Outcome, Shard, Work, evaluate_shard
+from rankcast.experiment.shard import Outcome, Shadow, Shard, Work, evaluate_shard
 from rankcast.experiment.tasks import done_in, still_to_do
 from rankcast.progress import Progress
 from rankcast.records import Finding, Fingerprint, LedgerRow, Result, Results
 from rankcast.replay.fidelity.probes import sample_of
 from rankcast.report.document import Report, sample_slates
 from rankcast.report.write import write_reports
-from rankcast.rules.rule import Evidence, check_all
+from rankcast.rules.catalogue import check_all
+from rankcast.rules.evidence import Evidence, Origin
 from rankcast.runs import folder as runs
 from rankcast.runs.folder import Run
 from rankcast.runs.identity import run_id
-from rankcast.runs.manifest import Repeat, manifest, peak_memory_mb
+from rankcast.runs.manifest import Repeat, git_state, manifest, peak_memory_mb
 from rankcast.sources.headers import check_headers
 from rankcast.sources.load import Loaded, fingerprints
 from rankcast.tables.logs import Logs
@@ -83,7 +86,7 @@ def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding
         problems = problems or assembly.column_problems(planned, columns)
     if problems:
         raise DataError(planned.environment.mask_problem(problem) for problem in problems)
-    return planned, check_all(Evidence(planned, None, None, has_run=False))
+    return planned, check_all(Evidence(planned))
 
 
 def run(
@@ -201,7 +204,7 @@ class _Experiment:
             raise DataError(_nobody(self.plan, accounts, logs))
         columns = Columns(self.plan, logs, labelling.first_relevant(outcomes, logs))
         by = judged_by(columns, population.targets, population.replayed)
-        work = self._work(loaded, labels, population)
+        work = self._work(loaded, labels, population, shadows_of(self.plan, logs, outcomes))
         check_looking(self.plan, logs, some_of(population.replayed, len(logs.requests.time)))
         work, done, looked = self.clock.time("replay", lambda: self._replay(work, loaded, population))
         table = merge.values_table(self.plan, work, done, population, by)
@@ -209,9 +212,7 @@ class _Experiment:
         concluded = self.clock.time("compare", lambda: conclude(table, terms, logs, population))
         fidelity = hold_against_log(work, done, by.replayed_parts, table, self.plan.study.compare.confidence)
         variants = merge.variant_rows(work, done)
-        first = int(logs.requests.time[population.replayed].min())
         behaviour = None if looked is None else looked.record
-        findings = check_all(Evidence(self.plan, first, fidelity, has_run=True, variants=variants, behaviour=behaviour))
         waiting = late(logs, outcomes, population.replayed, assembly.known_of(self.plan, logs))
         results = Results(
             counts=merge.in_order(
@@ -223,8 +224,12 @@ class _Experiment:
             steps=merge.step_rows(done),
             fidelity=fidelity,
             behaviour=behaviour,
+            shown=shown_rows(work, done),
+            ties=tie_rows(work, table, done, population.targets),
             **concluded.rows(),
         )
+        made = Made(self.plan, logs, labels, population, work, done, table, loaded.features, self._origin())
+        findings = self.clock.time("rules", lambda: check_all(made.evidence(results)))
         reason = merge.invalid(fidelity, self.plan.study.fidelity.at_least)
         kept = waiting if self.plan.service.labels.late == "report" else ()
         beside = besides(table, fidelity, concluded.averages, concluded.comparisons, kept)
@@ -248,11 +253,17 @@ class _Experiment:
                 self.clock.progress.note("label", f"{row.step}: {row.out:,} of {row.in_:,} requests")
         return outcomes, labels, population, accounts
 
-    def _work(self, loaded: Loaded, labels: Labels, population: Population) -> Work:
+    def _origin(self) -> Origin:
+        commit = git_state(self.plan.study_folder) or {}
+        private = tuple(name for name in self.made.code if not name.startswith("variants."))
+        return Origin(commit.get("commit"), bool(commit.get("dirty")), private)
+
+    def _work(self, loaded: Loaded, labels: Labels, population: Population, shadows: tuple[Shadow, ...]) -> Work:
         size = len(loaded.logs.requests.time)
         is_target = np.zeros(size, dtype=bool)
         is_target[population.targets] = True
         reused = self.made.earlier is not None
+        primary = self.plan.metrics[0].metric
         return Work(
             logs=loaded.logs,
             setting=assembly.setting_of(self.plan),
@@ -274,6 +285,9 @@ class _Experiment:
             bounded=all(one.grade >= 0 for one in self.plan.service.labels.grades.values()),
             impressed=Impressed.of(loaded.logs) if len(loaded.logs.impressions.item) else None,
             looked=some_of(population.replayed, size),
+            primary=primary if isinstance(primary, RequestMetric) else None,
+            shadows=shadows,
+            graded=assembly.liked(self.plan),
         )
 
     def _candidates(self, loaded: Loaded) -> float:
@@ -292,7 +306,7 @@ class _Experiment:
         if not asked_for(self.plan):
             done = self._shard_by_shard(work, tasks)
             return work, done, looking(self.plan, loaded.logs, done)
-        done = self._shard_by_shard(replace(work, metrics=(), impressed=None), tasks)
+        done = self._shard_by_shard(replace(work, metrics=(), impressed=None, primary=None, shadows=()), tasks)
         looked = looking(self.plan, loaded.logs, done)
         if looked is not None:
             work = replace(work, models=(), scene=replace(work.scene, examination=looked.examination))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from rankcast.errors import show
 from rankcast.tables.duration import Duration
 
 _MOST_CHARACTERS = 100
+_CODE = re.compile(r"[A-Z]{2}[0-9]{2}")
 
 
 class Strict(BaseModel):
@@ -98,6 +100,12 @@ def _folder_name(value: str) -> str:
     return _name(value)
 
 
+def _code(value: str) -> str:
+    if not _CODE.fullmatch(value):
+        raise wrong(f"expected the code of a rule, such as RP02, found {show(value)}")
+    return value
+
+
 DurationField = Annotated[
     Duration, BeforeValidator(_duration), PlainSerializer(str),
     WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[mhdw]$", "examples": ["24h", "7d"]}),
@@ -114,4 +122,5 @@ FileFormat = Annotated[Literal[1], BeforeValidator(_file_format)]
 Name = Annotated[str, AfterValidator(_name)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Code = Annotated[str, AfterValidator(_code)]
 Several = BeforeValidator(_several)

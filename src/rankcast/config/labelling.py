@@ -143,7 +143,7 @@ class Targets(Strict):
     """request.<column>: how much each request counts, 0 or more; within the groups of `average`"""
 
 
-def _kinds(value: object) -> object:
+def kinds_given(value: object) -> object:
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
         raise wrong(f"expected a list of kinds of events, such as [click], found {show(value)}")
     return value
@@ -152,7 +152,7 @@ def _kinds(value: object) -> object:
 class Behaviour(Strict):
     """How far users look."""
 
-    clicks: Annotated[Names, BeforeValidator(_kinds)] = ("click",)
+    clicks: Annotated[Names, BeforeValidator(kinds_given)] = ("click",)
     """events that show that an item was looked at and liked"""
     depth: Annotated[str | None, _column_of(("request",), "request.depth")] = None
     """request.<column>: how many ranks the user had on the screen, where it is logged"""

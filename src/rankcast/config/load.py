@@ -104,6 +104,7 @@ class _Loader:
             texts=self.read_texts,
         )
         self.problems += reference_problems(plan, study_document, service_document)
+        self._rules(plan, study_document, service_document)
         if self.problems:
             raise ConfigError(environment.mask_problem(problem) for problem in self._sorted())
         return plan
@@ -269,6 +270,17 @@ class _Loader:
                 )
             )
         return tuple(planned)
+
+    def _rules(self, plan: Plan, study: Document, service: Document) -> None:
+        """Codes and thresholds that no rule has."""
+        for code in plan.study.allow:
+            self._try(partial(self.vocabulary.thresholds, code), study, ("allow", code))
+        for code, given in plan.service.rules.items():
+            known = self._try(partial(self.vocabulary.thresholds, code), service, ("rules", code))
+            for name in given if known is not None else ():
+                if name not in known:
+                    told = f"rule {code} has no threshold `{name}`{nearest(name, known) if known else ': it has none at all'}"
+                    self.problems.append(service.problem(told, ("rules", code, name)))
 
     def _where(self, service: Service, document: Document, environment: Environment) -> Any:
         text = service.targets.where

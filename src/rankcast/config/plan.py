@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ class Vocabulary:
     step: Callable[[str, object], Any]
     where: Callable[[str], Any]
     builtin: Callable[[str, Duration | None], Any]
+    thresholds: Callable[[str], Collection[str]]
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,16 @@ class Plan:
 
     def document(self) -> dict[str, Any]:
         """The resolved plan as plain values, defaults included; `${NAME}` stays as it is written."""
-        service = self.service.model_dump(mode="json", by_alias=True, exclude={"rules", "submit"})
+        service = self.service.model_dump(mode="json", by_alias=True, exclude={"submit"})
         service["tables"] = {name: _tables(table) for name, table in service["tables"].items() if table}
-        study = self.study.model_dump(mode="json", by_alias=True, exclude={"variants", "allow"})
+        study = self.study.model_dump(mode="json", by_alias=True, exclude={"variants"})
         study["metrics"] = {
             "primary": str(self.metrics[0].metric),
             "guardrails": [_guardrail(m) for m in self.metrics if m.family == "guardrails"],
             "also": [str(m.metric) for m in self.metrics if m.family == "exploration"],
         }
+        if not service["rules"]:
+            del service["rules"]
         service["production"]["steps"] = [_step(step) for step in self._production_steps()]
         if isinstance(service["production"]["candidates"], dict):
             service["production"]["candidates"] = _table(service["production"]["candidates"])
@@ -178,12 +181,16 @@ def _step(step: PlannedStep) -> Any:
 
 
 def _variant(variant: PlannedVariant) -> dict[str, Any]:
-    said = variant.spec.model_dump(mode="json", by_alias=True, include={*WAYS, "within", "trained_until"})
+    said = variant.spec.model_dump(mode="json", by_alias=True, include={*WAYS, "within", "trained_until", "training"})
     shown = {key: value for key, value in said.items() if value is not None}
     if "scores" in shown:
         shown["scores"] = _table(shown["scores"])
     if "python" in shown:
         shown["python"] = {key: value for key, value in shown["python"].items() if value}
+    if "training" in shown:
+        shown["training"] = {key: value for key, value in shown["training"].items() if value is not None}
+        if "features" in shown["training"]:
+            shown["training"]["features"] = _table(shown["training"]["features"])
     if "http" in shown:
         shown["http"] = {key: value for key, value in shown["http"].items() if value not in (None, {})}
     candidates = variant.candidates

@@ -31,6 +31,8 @@ def reference_problems(plan: Plan, study: Document, service: Document) -> list[P
             _segments(plan, study),
             _compare(plan, study),
             _metrics(plan, study),
+            _online(plan, study),
+            _trained(plan, study),
         )
     )
 
@@ -134,6 +136,32 @@ def _unknown_column(plan: Plan, column: str) -> list[str]:
     if column != HISTORY:
         needs.append(column)
     return [f"add `tables.{table}` to the service" for table in _missing(plan, needs)]
+
+
+def _online(plan: Plan, study: Document) -> list[Problem]:
+    online, tables = plan.study.online, plan.service.tables
+    if online is None:
+        return []
+    problems = []
+    if online.events and not tables.events:
+        problems.append(
+            study.problem("kinds of events are in `tables.events`; add it to the service", ("online", "events"))
+        )
+    if online.attribute == "last_shown" and tables.impressions is None:
+        problems.append(study.problem("`last_shown` needs `tables.impressions`", ("online", "attribute")))
+    return problems
+
+
+def _trained(plan: Plan, study: Document) -> list[Problem]:
+    problems = []
+    for variant in plan.variants:
+        tuned = None if variant.spec.training is None else variant.spec.training.tuned_on
+        if tuned is not None and plan.instant(tuned.from_) >= plan.instant(tuned.to):
+            place = ("variants", variant.name, "training", "tuned_on")
+            problems.append(
+                study.problem(f"the period is empty: it ends at {tuned.to}, not after {tuned.from_}", place)
+            )
+    return problems
 
 
 def _metrics(plan: Plan, study: Document) -> list[Problem]:

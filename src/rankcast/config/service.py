@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from rankcast.config.fields import FileFormat, Moment, Name, Names, Several, Strict, later, wrong
+from rankcast.config.fields import Code, FileFormat, Moment, Name, Names, Several, Strict, later, wrong
 from rankcast.config.labelling import Behaviour, Labels, Targets
 from rankcast.errors import show
 
@@ -186,8 +186,27 @@ class Production(Strict):
     """post-processing, in production's own order"""
     served: int = Field(ge=1)
     """length of the list that the client receives"""
+    released: Moment | None = None
+    """when the model or the page was last changed; rule LB09 holds the period against it"""
 
 
+def _threshold(value: object) -> float:
+    written = value.strip() if isinstance(value, str) else ""
+    try:
+        number = float(written[:-1]) / 100 if written.endswith("%") else float("nan")
+    except ValueError:
+        number = float("nan")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    if not 0 <= number < float("inf"):
+        raise wrong(f"expected a number from 0, or a share such as 5%, found {show(value)}")
+    return number
+
+
+Threshold = Annotated[
+    float, BeforeValidator(_threshold),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.]+ *%$"}]}),
+]  # fmt: skip
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 
 
@@ -222,5 +241,6 @@ class Service(Strict):
     """which requests count, and how much each"""
     behaviour: Behaviour | None = None
     """how far users look; silent: estimated from clicks, where there are any"""
-    rules: later("thresholds of rules") = None  # type: ignore[valid-type]
+    rules: dict[Code, dict[Name, Threshold]] = Field(default_factory=dict)
+    """thresholds of rules that are other here: code: {name: number}; `rankcast explain RP02` lists them"""
     submit: later("running in a cluster") = None  # type: ignore[valid-type]

@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema
 
 from rankcast.config.comparing import Compare, Guardrails, Segments
 from rankcast.config.fields import (
+    Code,
     DurationField,
     FileFormat,
     FolderName,
@@ -19,9 +20,9 @@ from rankcast.config.fields import (
     Several,
     Share,
     Strict,
-    later,
     wrong,
 )
+from rankcast.config.labelling import kinds_given
 from rankcast.config.service import Candidates, Paths, Steps, Table
 from rankcast.errors import show
 from rankcast.plugins import WORD
@@ -124,6 +125,24 @@ class HttpVariant(Strict):
     """share of requests that may fail for good; they have no list"""
 
 
+class Training(Strict):
+    """How a model came about: what nobody can see in its scores, declared for reviewers and rules."""
+
+    split: Literal["global_temporal", "rolling", "leave_one_out", "random"] | None = None
+    """how training and test data were told apart; rule DT02"""
+    tuned_on: Period | None = None
+    """the data by which parameters, features or the stopping point were chosen; rule CM05"""
+    trials: int | None = Field(default=None, ge=0)
+    """how many settings were tried; rule CM03 holds it against the baseline's"""
+    seeds: int | None = Field(default=None, ge=0)
+    """with how many random seeds it was trained; 0: nothing in it is random; rule ST05"""
+    seed_sd: float | None = Field(default=None, ge=0)
+    """standard deviation of the primary metric over those seeds; rule ST05"""
+    features: Table | None = None
+    """what the model was fed: as_of (when each row was known), request_id and item_id where they are known, then the features;
+    rules DT03 and LB03"""
+
+
 class Variant(Strict):
     """One way of scoring candidates: a `scores` file, a `builtin`, a function in `python`, an API behind `http`, or a model in
     `mlflow`. Own `steps`, `candidates`, `served` only as `treatment` says.
@@ -137,6 +156,8 @@ class Variant(Strict):
     """builtin popular: how far back events count"""
     trained_until: Moment | None = None
     """until when the model's training data reach; rule DT01 holds it against the period"""
+    training: Training | None = None
+    """how the model came about"""
     steps: Steps | None = None
     """own steps; `treatment` must name them"""
     candidates: Candidates | None = None
@@ -186,6 +207,19 @@ class Online(Strict):
 
     metric: str
     """the online metric that the study stands in for; shown in the plan"""
+    events: Annotated[Names, BeforeValidator(kinds_given)] | None = None
+    """the kinds of events that it counts; silent: those whose name it holds; rule LB06"""
+    attribute: Literal["request_id", "last_shown", "last_request", "any_request"] | None = None
+    """for which request it counts an event, as `labels.attribute` says it here; rule LB07"""
+
+
+class Waiver(Strict):
+    """A rule that may fire, for a reason, until a day."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+    """why"""
+    until: Moment
+    """the last day on which that holds; from the next on the rule counts again"""
 
 
 class Study(Strict):
@@ -222,6 +256,7 @@ class Study(Strict):
     """how variants are compared"""
     online: Online | None = None
     """the online goal"""
-    allow: later("switching rules off") = None  # type: ignore[valid-type]
+    allow: dict[Code, Waiver] = Field(default_factory=dict)
+    """rules that may fire: code: {reason, until}; they are reported as waived"""
     seed: int = 0
     """of everything random: the builtin random, the bootstrap"""

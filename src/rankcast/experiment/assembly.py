@@ -26,7 +26,7 @@ from rankcast.evaluate.metric import HISTORY as PAST
 from rankcast.evaluate.truth.labels import Labelling
 from rankcast.evaluate.truth.targets import Known, Rule
 from rankcast.experiment.shard import Model
-from rankcast.plugins import BUILTINS, load
+from rankcast.plugins import BUILTINS, RULES, load
 from rankcast.replay import step
 from rankcast.replay.builtin import Builtin, Scorer, Setting
 from rankcast.replay.models.mlflow import MlflowModel
@@ -58,7 +58,13 @@ def _where(text: str) -> Expression:
 
 def vocabulary(execute: bool) -> Vocabulary:
     """How the stages read what the files say; private code is imported only where the study is to be executed."""
-    return Vocabulary(metric=partial(parse, private=execute), step=step.parse, where=_where, builtin=_builtin)
+    return Vocabulary(
+        metric=partial(parse, private=execute),
+        step=step.parse,
+        where=_where,
+        builtin=_builtin,
+        thresholds=lambda code: tuple(load(RULES, code).thresholds),
+    )
 
 
 def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
@@ -85,7 +91,7 @@ def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
     for name, path in (answers or {}).items():
         recorded = FileSet((Pattern.of(path.name, str(path), path.parent),))
         scores[name] = Source(dotted(("variants", name, "http")), recorded, declared_in=plan.study_file)
-    candidates, placements, reads = {}, {}, {}
+    candidates, placements, reads, features = {}, {}, {}, {}
     for variant in plan.variants:
         if isinstance(variant.candidates, Table):
             file, place = plan.place(variant, "candidates")
@@ -96,10 +102,14 @@ def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
                 written: tuple[str | int, ...] = (*place, at, one.kind)
                 placements[dotted(written)] = _source(plan, one.table, written, file, _folder(plan, file))
         if variant.spec.python is not None and variant.spec.python.reads:
-            key = ("variants", variant.name, "python")
+            key: tuple[str, ...] = ("variants", variant.name, "python")
             read = Table.model_validate({"path": list(variant.spec.python.reads)})
             reads[variant.name] = _source(plan, read, key, plan.study_file, plan.study_folder)
-    return Inputs(tables, scores, candidates, plan.service.timezone, placements, reads, events)
+        fed = None if variant.spec.training is None else variant.spec.training.features
+        if fed is not None:
+            key = ("variants", variant.name, "training", "features")
+            features[variant.name] = _source(plan, fed, key, plan.study_file, plan.study_folder)
+    return Inputs(tables, scores, candidates, plan.service.timezone, placements, reads, events, features)
 
 
 def _folder(plan: Plan, file: str) -> Path:

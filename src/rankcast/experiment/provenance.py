@@ -98,5 +98,9 @@ def replayed_plan(plan: Plan) -> dict[str, Any]:
     """
     document = identifying_plan(plan)
     service = {**document["service"], "targets": {**document["service"]["targets"], "average": None, "weight": None}}
+    service["production"] = {**service["production"], "released": None}
+    service.pop("rules", None)
+    for variant in document["study"]["variants"].values():
+        variant.pop("training", None)
     kept = ("study", "treatment", "period", "baseline", "variants", "seed")
     return {"service": service, "study": {name: document["study"][name] for name in kept}}

@@ -21,6 +21,7 @@ from rankcast.replay.fidelity.probes import Probed
 from rankcast.replay.lists import Lists
 from rankcast.replay.post_processing import StepCount
 from rankcast.replay.reproduce import Facts, Replay, Trace
+from rankcast.replay.ties import Tied
 from rankcast.sources.encode import Encoder
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools, Floats, Ids, Ints, Logs
@@ -71,7 +72,7 @@ def read(folder: Path, name: str, logs: Logs) -> tuple[Ints, dict[str, Replay]]:
         mine = facts.filter(pl.col(c.VARIANT) == variant)
         counts = tuple(StepCount(**one) for one in told["counts"])
         trace = None if told["trace"] is None else _trace(told["trace"], mine, logs.ids)
-        replays[variant] = Replay(lists, _facts(mine), counts, trace)
+        replays[variant] = Replay(lists, _facts(mine), counts, trace, _tied(told["tied"], logs.ids))
     return requests, replays
 
 
@@ -117,7 +118,32 @@ def _document(replay: Replay, ids: Ids) -> dict[str, Any]:
         "counts": [asdict(one) for one in replay.counts],
         "repeats": replay.slates.repeats,
         "trace": None if replay.trace is None else _trace_document(replay.trace, ids),
+        "tied": None if replay.tied is None else _tied_document(replay.tied, ids),
     }
+
+
+def _tied_document(tied: Tied, ids: Ids) -> dict[str, Any]:
+    def rows(lists: Lists) -> dict[str, list[Any]]:
+        return {"position": lists.position.tolist(), "items": ids.items.gather(lists.item).to_list()}
+
+    return {
+        "looked": tied.looked,
+        "requests": ids.requests.gather(tied.best.requests).to_list(),
+        "best": rows(tied.best),
+        "worst": rows(tied.worst),
+    }
+
+
+def _tied(told: dict[str, Any] | None, ids: Ids) -> Tied | None:
+    if told is None:
+        return None
+    requests = Encoder(ids.requests).codes(pl.Series(told["requests"], dtype=ids.requests.dtype))
+
+    def lists(rows: dict[str, list[Any]]) -> Lists:
+        item = Encoder(ids.items).codes(pl.Series(rows["items"], dtype=ids.items.dtype))
+        return Lists(requests, np.array(rows["position"], dtype=np.int64), item, np.full(len(item), np.nan))
+
+    return Tied(told["looked"], lists(told["best"]), lists(told["worst"]))
 
 
 def _trace_document(trace: Trace, ids: Ids) -> dict[str, Any]:

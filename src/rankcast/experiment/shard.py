@@ -27,7 +27,9 @@ from rankcast.replay.fidelity.probes import MissingStep, missing_steps
 from rankcast.replay.lists import Lists
 from rankcast.replay.post_processing import BoundStep
 from rankcast.replay.reproduce import Question, Replay, Service, Variant, reproduce
+from rankcast.replay.shown import Acted, Seen, logged_lists, seen
 from rankcast.replay.step import Context, NamedStep
+from rankcast.replay.ties import Tied
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools, Floats, Ints, Logs, Placements
 from rankcast.tables.parts import PoolParts, ScoreParts
@@ -60,13 +62,23 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A metric that is measured for a rule alone, perhaps by other labels."""
+
+    name: str
+    metric: RequestMetric
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True)
 class Work:
     """What every shard needs besides its requests. `is_target` and `chosen` have an entry per request code; `models` are
     empty where all lists are there already, `names` are those of all variants.
 
     Of the metrics that are `weighed`, it is told how much rests on items that are not `impressed`, whose grade is at most `best`
     and, where `bounded`, not below 0;
-    `looked`: the requests whose lists tell how far users look.
+    `looked`: the requests whose lists tell how far users look. Of the `primary` metric it is told what ties are worth; `shadows`
+    are measured besides; `graded` are the kinds of events that count.
     """
 
     logs: Logs
@@ -89,6 +101,9 @@ class Work:
     bounded: bool = True
     impressed: Impressed | None = None
     looked: Bools | None = None
+    primary: RequestMetric | None = None
+    shadows: Sequence[Shadow] = ()
+    graded: tuple[str, ...] = ()
 
     @property
     def base(self) -> Model:
@@ -103,6 +118,11 @@ class Work:
             if (named.place, named.name) not in bound:
                 bound[named.place, named.name] = self._bind(named)
         return {model.name: tuple(bound[one.place, one.name] for one in model.steps) for model in self.models}
+
+    @cached_property
+    def acted(self) -> Acted:
+        """When users first acted on items."""
+        return Acted.of(self.logs, self.graded)
 
     @cached_property
     def missing(self) -> tuple[MissingStep, ...]:
@@ -123,7 +143,7 @@ class Work:
 
     def __getstate__(self) -> dict[str, Any]:
         """What was looked up stays behind when the work moves to another process."""
-        return {name: value for name, value in self.__dict__.items() if name not in {"steps", "missing"}}
+        return {name: value for name, value in self.__dict__.items() if name not in {"steps", "missing", "acted"}}
 
 
 @dataclass(frozen=True)
@@ -138,10 +158,21 @@ class Doubt:
 
 
 @dataclass(frozen=True)
+class TieValues:
+    """The primary metric of targets (request codes) with ties, ordered at best and at worst; how many were `looked` at."""
+
+    looked: int
+    targets: Ints
+    best: Floats
+    worst: Floats
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A shard's tables and counts. By variant and metric, `values` have an entry per target of the shard, and `shown` is the
     state of metrics per variant, whose owners are request codes; `logged` are the values of the lists that were really shown.
-    `doubts`: by variant, what rests on unjudged items. `looked`: impressions (rows) and the baseline's score of each.
+    `doubts`: by variant, what rests on unjudged items. `shadows` are as `values`, `seen` is what lists show (None: those of the
+    log), `ties` what equal scores are worth. `looked`: impressions (rows) and the baseline's score of each.
     """
 
     requests: Ints
@@ -152,6 +183,9 @@ class Outcome:
     logged: Mapping[str, Floats]
     doubts: Mapping[str, Doubt]
     looked: tuple[Ints, Floats]
+    shadows: Mapping[str, Mapping[str, Floats]]
+    seen: Mapping[str | None, Seen]
+    ties: Mapping[str, TieValues]
 
 
 def evaluate_shard(work: Work, shard: Shard) -> Outcome:
@@ -163,7 +197,7 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
     mask = work.is_target[requests]
     targets = requests[mask]
     target_of = np.cumsum(mask) - 1
-    judged_values, shown, open_to_doubt = {}, {}, {}
+    judged_values, shown, open_to_doubt, shadows = {}, {}, {}, {}
     for name, replay in replays.items():
         rows = mask[replay.slates.position]
         slates = Slates(
@@ -171,6 +205,7 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
         )
         judged = judge(slates, targets, work.labels, work.scene)
         judged_values[name] = values(judged, work.metrics, work.unlabelled_as_zero)
+        shadows[name] = {one.name: _shadow(work, one, judged, slates, targets) for one in work.shadows}
         if work.impressed is not None:
             open_to_doubt[name] = _doubt(work, work.impressed, judged, targets)
         once = judged.rows_within(None)
@@ -185,7 +220,49 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
         saved.write(work.folder, shard.name, slates_frame, replays, work.logs)
     light = {name: replace(replay, slates=_nothing(requests)) for name, replay in replays.items()}
     logged, looked = _logged_values(work, targets), _looked(work, requests, replays[work.baseline])
-    return Outcome(requests, targets, light, judged_values, shown, logged, open_to_doubt, looked)
+    return Outcome(
+        requests,
+        targets,
+        light,
+        judged_values,
+        shown,
+        logged,
+        open_to_doubt,
+        looked,
+        shadows,
+        _seen(work, requests, replays),
+        {name: _tie_values(work, replay.tied) for name, replay in replays.items() if replay.tied is not None},
+    )
+
+
+def _shadow(work: Work, shadow: Shadow, judged: Judged, slates: Slates, targets: Ints) -> Floats:
+    if shadow.labels is not None:
+        judged = judge(slates, targets, shadow.labels, work.scene)
+    return values(judged, [shadow.metric], work.unlabelled_as_zero)[str(shadow.metric)]
+
+
+def _seen(work: Work, requests: Ints, replays: Mapping[str, Replay]) -> dict[str | None, Seen]:
+    base = replays[work.baseline].slates
+    found: dict[str | None, Seen] = {
+        name: seen(replay.slates, base, work.logs, work.acted, work.chosen) for name, replay in replays.items()
+    }
+    if len(work.logs.impressions.item):
+        found[None] = seen(logged_lists(requests, work.logs), None, work.logs, work.acted, work.chosen)
+    return found
+
+
+def _tie_values(work: Work, tied: Tied) -> TieValues:
+    """What both orders are worth; nothing where the primary metric has no value per request."""
+    targets, nothing = tied.best.requests, np.zeros(0)
+    if work.primary is None:
+        return TieValues(0, np.zeros(0, dtype=np.int64), nothing, nothing)
+
+    def worth(lists: Lists, metric: RequestMetric) -> Floats:
+        slates = Slates(len(targets), lists.position, lists.item, lists.ranks())
+        judged = judge(slates, targets, work.labels, work.scene)
+        return values(judged, [metric], work.unlabelled_as_zero)[str(metric)]
+
+    return TieValues(tied.looked, targets, worth(tied.best, work.primary), worth(tied.worst, work.primary))
 
 
 def _doubt(work: Work, impressed: Impressed, judged: Judged, targets: Ints) -> Doubt:
@@ -239,7 +316,13 @@ def _replay(work: Work, shard: Shard) -> dict[str, Replay]:
         )
         for model in work.models
     ]
-    question = Question(_positives(work, shard.requests), work.chosen, work.missing)
+    question = Question(
+        _positives(work, shard.requests),
+        work.chosen,
+        work.missing,
+        work.chosen & work.is_target,
+        work.labels.grades_of,
+    )
     service = Service(work.logs, pools, work.setting)
     return reproduce(variants, work.baseline, shard.requests, service, question)
 

@@ -17,6 +17,7 @@ from rankcast.records.comparison import (
     MetricRow,
     StandardisedRow,
 )
+from rankcast.records.finding import Effect, Finding, Severity
 from rankcast.records.replay import (
     BELOW_CUT,
     BEYOND,
@@ -33,13 +34,15 @@ from rankcast.records.replay import (
     Fidelity,
     MismatchExample,
     PartFidelity,
+    ShownRow,
     StepOverlap,
     StepRow,
     Suspect,
+    TieRow,
     VariantRow,
     meaning_of,
 )
-from rankcast.records.result import Finding, Result, Results, VariantDecision
+from rankcast.records.result import Result, Results, VariantDecision
 
 __all__ = [
     "BELOW_CUT",
@@ -60,6 +63,7 @@ __all__ = [
     "Count",
     "CupedRow",
     "Decision",
+    "Effect",
     "Examined",
     "Fidelity",
     "Finding",
@@ -76,10 +80,13 @@ __all__ = [
     "Result",
     "Results",
     "Segment",
+    "Severity",
+    "ShownRow",
     "StandardisedRow",
     "StepOverlap",
     "StepRow",
     "Suspect",
+    "TieRow",
     "Value",
     "VariantDecision",
     "VariantRow",

@@ -78,6 +78,35 @@ class VariantRow(Record):
     )
 
 
+class ShownRow(Record):
+    """What one variant's lists show, over all replayed requests; `variant` null: the lists that were really shown."""
+
+    variant: str | None
+    requests: int = Field(description="lists that show something")
+    rows: int
+    closed: int | None = Field(description="rows whose item was not open then; null: no availability table")
+    unlisted: int | None = Field(description="rows whose item has no availability row at all")
+    consumed: dict[str, int] = Field(description="rows whose user had such an event on the item before, by graded kind")
+    repeated: int = Field(description="lists that show an item twice")
+    logged: int = Field(description="lists of requests with impressions")
+    rbo_to_log: float | None = Field(description="rank-biased overlap (p = 0.9) with what was really shown")
+    same_as_baseline: int = Field(description="lists with the same items in the same order as the baseline's")
+    examples: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="closed, unlisted, repeated: at most five, as request and item"
+    )
+
+
+class TieRow(Record):
+    """The primary metric on some targets if equal scores were ordered at best, at worst, and as they are."""
+
+    variant: str
+    requests: int = Field(description="targets that were looked at")
+    tied: int = Field(description="of these, with equal scores among the candidates")
+    value: float | None
+    best: float | None
+    worst: float | None
+
+
 class StepOverlap(Record):
     """Mean overlap with the log after a step, had the list been cut there."""
 

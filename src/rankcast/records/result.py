@@ -16,18 +16,8 @@ from rankcast.records.comparison import (
     MetricRow,
     StandardisedRow,
 )
-from rankcast.records.replay import Fidelity, StepRow, VariantRow
-
-
-class Finding(Record):
-    """A rule's answer."""
-
-    rule: str
-    name: str
-    severity: Literal["error", "warning"]
-    status: Literal["fired", "passed", "cannot check", "waived"]
-    evidence: str
-    remedy: str
+from rankcast.records.finding import Finding
+from rankcast.records.replay import Fidelity, ShownRow, StepRow, TieRow, VariantRow
 
 
 class VariantDecision(Record):
@@ -55,6 +45,8 @@ class Results(Record):
     influence: tuple[InfluenceRow, ...] = ()
     cuped: tuple[CupedRow, ...] = ()
     behaviour: Behaviour | None = None
+    shown: tuple[ShownRow, ...] = ()
+    ties: tuple[TieRow, ...] = ()
 
 
 class Result(Record):

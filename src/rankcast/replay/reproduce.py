@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rankcast.errors import NOWHERE, Place
+from rankcast.errors import NOWHERE, Place, RankcastError
 from rankcast.replay import candidates as pools
 from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.candidates import Batches, Held, Scored
@@ -17,6 +17,7 @@ from rankcast.replay.fidelity.mismatches import Mismatches, explain
 from rankcast.replay.fidelity.probes import MissingStep, Probed, probe
 from rankcast.replay.lists import Lists
 from rankcast.replay.post_processing import BoundStep, Stage, StepCount, count, cut, run_step
+from rankcast.replay.ties import Grades, Tied, tied
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 
 
@@ -48,12 +49,15 @@ class Service:
 @dataclass(frozen=True)
 class Question:
     """What is asked of a replay besides its slates. `wanted` are the (request, item) codes that ought to be candidates;
-    `chosen` says by request code which requests are probed, with the `missing` steps among others.
+    `chosen` says by request code which requests are probed, with the `missing` steps among others; `untied`, of which ties are
+    broken both ways, by the `grades` of their items.
     """
 
     wanted: tuple[Ints, Ints]
     chosen: Bools
     missing: Sequence[MissingStep] = ()
+    untied: Bools | None = None
+    grades: Grades | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Replay:
     facts: Facts
     counts: tuple[StepCount, ...]
     trace: Trace | None
+    tied: Tied | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,9 @@ def reproduce(
             scored, trace = _score(variant, base_scored, requests, service), None
             done, held = _process(variant, scored, logs, None), Held.of(scored.lists, len(logs.ids.items))
         facts = _facts(variant, done, (held, base_held), longest, question)
-        replays[variant.name] = Replay(replace(done.slates, logged=None), facts, done.counts, trace)
+        replays[variant.name] = Replay(
+            replace(done.slates, logged=None), facts, done.counts, trace, _tied_lists(variant, done, question)
+        )
     return replays
 
 
@@ -237,6 +244,16 @@ def _pool(kind: str, requests: Ints, service: Service) -> Pool:
     if kind == pools.AVAILABLE:
         return pools.open_items(requests, service.logs)
     return pools.listed(requests, service.tables[kind], len(service.logs.ids.requests))
+
+
+def _tied_lists(variant: Variant, done: _Processed, question: Question) -> Tied | None:
+    if question.untied is None or question.grades is None:
+        return None
+    lists = done.scored.lists
+    try:
+        return tied(lists, variant.steps, variant.served, question.untied[lists.requests], question.grades)
+    except RankcastError:  # private code that refuses another order of equals
+        return None
 
 
 def _tied(lists: Lists) -> Ints:

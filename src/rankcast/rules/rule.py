@@ -2,52 +2,167 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
-from rankcast import plugins
 from rankcast.config.plan import Plan
-from rankcast.records import Behaviour, Fidelity, Finding, VariantRow
+from rankcast.records import Effect, Finding
+from rankcast.rules.evidence import Difference, Evidence, Found
+from rankcast.rules.thresholds import LEAST, Threshold, of
+
+Moment = Literal["plan", "data", "result", "history"]
+Severity = Literal["error", "warning"]
+MOST_EXAMPLES = 5
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What rules may look at. `first_request` is the instant of the first replayed request; None before a run."""
+class Rule:
+    """Base of all rules. The docstring is the page: what goes wrong, then `Check:`, `Remedy:` and `Source:`.
 
-    plan: Plan
-    first_request: int | None
-    fidelity: Fidelity | None
-    has_run: bool
-    variants: tuple[VariantRow, ...] = ()
-    behaviour: Behaviour | None = None
-
-
-class Rule(Protocol):
-    """A claim about a study, with the page that its docstring is."""
+    `moment`: what the check needs (the plan; the data and what was made of them; results; past online tests). `severity`: the
+    most that a finding of it can be. `good` and `bad` are excerpts of service.yaml and study.yaml, as pages show them.
+    """
 
     code: ClassVar[str]
     name: ClassVar[str]
-    moment: ClassVar[Literal["plan", "result"]]
+    moment: ClassVar[Moment]
+    severity: ClassVar[Severity] = "warning"
+    since: ClassVar[str] = "0.1"
+    at: ClassVar[tuple[str, ...]] = ("study",)
+    good: ClassVar[str] = ""
+    bad: ClassVar[str] = ""
+    thresholds: ClassVar[Mapping[str, Threshold]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "code" in cls.__dict__ and "thresholds" not in cls.__dict__:
+            cls.thresholds = of(cls.code)
 
     def check(self, evidence: Evidence) -> Finding:
         """Hold the study against the rule."""
+        if evidence.found is None:
+            return self.cannot("the study was not run", "`rankcast run` it: this rule looks at what a run finds")
+        return self.judge(evidence.plan, evidence.found)
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        """Hold what a run found against the rule; rules of the moment `plan` answer in `check`."""
+        raise NotImplementedError
+
+    def limit(self, plan: Plan, name: str) -> float:
+        """A threshold, as the service has it, or ours."""
+        return plan.service.rules.get(self.code, {}).get(name, self.thresholds[name].value)
+
+    # --- Verdicts ---
+
+    def passed(self, evidence: str, count: int | None = None, of: int | None = None) -> Finding:
+        """Held against evidence, and nothing found."""
+        return self._finding("passed", self.severity, evidence, "", count=count, of=of)
+
+    def cannot(self, missing: str, how: str) -> Finding:
+        """What is missing, and how to provide it."""
+        return self._finding("cannot check", self.severity, missing, how)
+
+    def fired(
+        self,
+        severity: Severity,
+        evidence: str,
+        remedy: str,
+        *,
+        count: int | None = None,
+        of: int | None = None,
+        examples: Sequence[object] = (),
+        effect: Effect | None = None,
+        at: tuple[str, ...] | None = None,
+    ) -> Finding:
+        """Something was found. It is an error where the difference without the problem says the opposite."""
+        if effect is not None and effect.overturns:
+            severity = "error"
+            evidence += (
+                f"; without it the difference of {effect.variant} changes sign: {effect.difference:+.4g} to "
+                f"{effect.without:+.4g}"
+            )
+        shown = tuple(str(one)[:100] for one in examples[:MOST_EXAMPLES])
+        if shown:
+            evidence += f" (such as {', '.join(shown)})"
+        found = self._finding("fired", severity, evidence, remedy, count=count, of=of, effect=effect)
+        return found.model_copy(update={"examples": shown, "file": ".".join(at or self.at)})
+
+    def _finding(self, status: str, severity: Severity, evidence: str, remedy: str, **more: Any) -> Finding:
+        return Finding.model_validate(
+            {
+                "rule": self.code,
+                "name": self.name,
+                "severity": severity,
+                "status": status,
+                "evidence": evidence,
+                "remedy": remedy,
+                "moment": self.moment,
+                **more,
+            }
+        )
 
 
-def finding(rule: Rule, status: str, severity: str, evidence: str, remedy: str) -> Finding:
-    """A finding of a rule."""
-    return Finding.model_validate(
-        {
-            "rule": rule.code,
-            "name": rule.name,
-            "severity": severity,
-            "status": status,
-            "evidence": evidence,
-            "remedy": remedy,
-        }
+def graver(share: float, error: float, base: int) -> Severity:
+    """An error above a share, where it is a share of enough.
+
+    >>> graver(0.3, 0.2, 1000), graver(0.3, 0.2, 50), graver(0.1, 0.2, 1000)
+    ('error', 'warning', 'warning')
+    """
+    return "error" if share > error and base >= LEAST else "warning"
+
+
+def primary_difference(found: Found, variant: str) -> Difference | None:
+    """The primary difference as it stands in the results."""
+    row = next(
+        (
+            row
+            for row in found.results.comparisons
+            if row.variant == variant and row.family == "primary" and row.segment is None
+        ),
+        None,
+    )
+    if row is None or row.difference is None:
+        return None
+    return Difference(row.difference, row.low, row.high, None, row.n_requests)
+
+
+def effect_of(found: Found, variant: str, again: Difference | None) -> Effect | None:
+    """The primary difference of a variant beside what it is without a problem."""
+    whole = primary_difference(found, variant)
+    if whole is None or again is None:
+        return None
+    other_sign = whole.value * again.value < 0
+    outside = whole.low is None or whole.high is None or not whole.low <= again.value <= whole.high
+    primary = next(row.metric for row in found.results.comparisons if row.family == "primary")
+    return Effect(
+        variant=variant,
+        metric=primary,
+        difference=whole.value,
+        without=again.value,
+        low=again.low,
+        high=again.high,
+        requests=again.requests,
+        overturns=other_sign and outside and again.sure,
     )
 
 
-def check_all(evidence: Evidence) -> tuple[Finding, ...]:
-    """Every registered rule whose moment has come, in order of code."""
-    rules: list[Rule] = [plugins.load(plugins.RULES, code)() for code in plugins.names(plugins.RULES)]
-    return tuple(rule.check(evidence) for rule in rules if rule.moment == "plan" or evidence.has_run)
+def strongest(effects: Sequence[Effect | None]) -> Effect | None:
+    """The effect that overturns, or else the largest change."""
+    known = [one for one in effects if one is not None and one.difference is not None and one.without is not None]
+    return max(known, key=lambda one: (one.overturns, abs((one.without or 0) - (one.difference or 0))), default=None)
+
+
+def decided_of(plan: Plan) -> list[str]:
+    """The variants that are decided."""
+    return [variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline]
+
+
+_PART = re.compile(r"\b(Check|Remedy|Source): ")
+
+
+def page_of(cls: type[Rule]) -> Mapping[str, str]:
+    """The parts of a rule's page: `wrong`, `Check`, `Remedy`, `Source`."""
+    text = " ".join((inspect.getdoc(cls) or "").split())
+    parts = _PART.split(text)
+    return {"wrong": parts[0].strip(), **dict(zip(parts[1::2], (one.strip() for one in parts[2::2]), strict=True))}

@@ -24,10 +24,10 @@ from rankcast.sources.wide.shelf import Room
 from rankcast.sources.wide.table import Wide
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Ints, Logs, Placements
-from rankcast.tables.schema import CANDIDATES, PLACEMENTS, SCHEMAS, SCORES, Schema
+from rankcast.tables.schema import CANDIDATES, FEATURES, PLACEMENTS, SCHEMAS, SCORES, Schema
 
 Progress = Callable[[str], None]
-SCORED, POOLED, PLACED = "scores/", "candidates/", "placed/"
+SCORED, POOLED, PLACED, FED = "scores/", "candidates/", "placed/", "features/"
 _BYTES_PER_ROW = 250  # of a wide table, while its part is replayed and judged
 _TABLES = 2  # tables are held as they came and encoded
 _LEAST_MEMORY = 100_000_000  # bytes below which SQL cannot work
@@ -40,6 +40,7 @@ class Inputs:
     """What to load: the service's tables, each variant's score file, candidate tables and tables of placed items by name.
 
     `reads`: files that private code reads by itself; they are only fingerprinted. `events`: which of the tables hold events.
+    `features`: what models were fed, by variant; only rules look at them.
     """
 
     tables: Mapping[str, Source]
@@ -49,12 +50,14 @@ class Inputs:
     placements: Mapping[str, Source] = field(default_factory=dict)
     reads: Mapping[str, Source] = field(default_factory=dict)
     events: Mapping[str, EventTerms] = field(default_factory=dict)
+    features: Mapping[str, Source] = field(default_factory=dict)
 
     def whole(self) -> list[tuple[str, Source, Schema]]:
         """Tables that are held in memory."""
         return [
             *((name, source, self._schema(name)) for name, source in self.tables.items()),
             *((PLACED + name, source, PLACEMENTS) for name, source in self.placements.items()),
+            *((FED + name, source, FEATURES) for name, source in self.features.items()),
         ]
 
     def _schema(self, name: str) -> Schema:
@@ -108,6 +111,7 @@ class Loaded:
     cut: Cut
     counts: tuple[Count, ...]
     rows: Mapping[str, int]
+    features: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -324,6 +328,7 @@ def _encode(
             *_placed_counts(placed, placements),
         ),
         rows,
+        {name.removeprefix(FED): frame for name, frame in tables.items() if name.startswith(FED)},
     )
 
 

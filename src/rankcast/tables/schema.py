@@ -98,6 +98,11 @@ SCORES = Schema(
     either=((c.REQUEST_ID, c.USER_ID), (c.SCORE, c.RANK)),
     extras=False,
 )
+FEATURES = Schema(
+    "features",
+    {c.AS_OF: Kind.TIME},
+    optional={c.REQUEST_ID: Kind.ID, c.ITEM_ID: Kind.ID},
+)
 SLATES = Schema(
     "slates",
     {c.REQUEST_ID: Kind.ID, c.ITEM_ID: Kind.ID},

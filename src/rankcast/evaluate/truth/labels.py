@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -106,6 +106,11 @@ def attribute(logs: Logs, labelling: Labelling) -> Outcomes:
     at, asked = events.time[event], logs.requests.time[candidate]
     inside = (candidate >= 0) & (asked <= at) & (at - asked < spans_of[events.kind[event]])
     return Outcomes(event, np.where(inside, candidate, -1), per_kind[events.kind[event]], candidate, too_early)
+
+
+def with_rule(labelling: Labelling, rule: Attribution) -> Labelling:
+    """The same labels under another rule of attribution."""
+    return replace(labelling, attribute=rule)
 
 
 def _has_any(logs: Logs, rule: Attribution, event: Ints) -> Bools:

@@ -1,0 +1,149 @@
+"""What lists show: items that were closed, that the user had acted on, that stand twice. Counts that add up over shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rankcast.replay.fidelity.logged import Logged
+from rankcast.replay.fidelity.rank_agreement import Common, rank_biased_overlap
+from rankcast.replay.lists import Lists
+from rankcast.replay.steps.available import is_open
+from rankcast.tables.asof import AsOf
+from rankcast.tables.logs import Bools, Floats, Ints, Logs
+from rankcast.tables.ragged import repeats, spans
+
+MOST_EXAMPLES = 5
+CLOSED, UNLISTED, REPEATED = "closed", "unlisted", "repeated"
+
+
+@dataclass(frozen=True)
+class Acted:
+    """By kind of event, when users first acted on items."""
+
+    items: int
+    first: Mapping[str, AsOf]
+
+    @classmethod
+    def of(cls, logs: Logs, kinds: Sequence[str]) -> Acted:
+        """Look up the events of some kinds once."""
+        events, items = logs.events, len(logs.ids.items)
+        first = {}
+        for kind in kinds:
+            mine = events.of_kinds((kind,))
+            first[kind] = AsOf.build(events.user[mine] * np.int64(items) + events.item[mine], events.time[mine])
+        return cls(items, first)
+
+    def before(self, kind: str, user: Ints, item: Ints, time: Ints) -> Bools:
+        """Which rows' users had such an event on the row's item strictly before the row's instant."""
+        acted: Bools = self.first[kind].before(user * np.int64(self.items) + item, time) >= 0
+        return acted
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of the lists of a shard: how many show something, their rows, those of them that are odd; the rank-biased overlap with
+    the log of a sample of them, in order of the request; examples as (request, item) codes.
+    """
+
+    requests: int
+    rows: int
+    closed: int
+    unlisted: int
+    consumed: Mapping[str, int]
+    repeated: int
+    same: int
+    logged: Ints
+    rbo: Floats
+    examples: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+
+
+def seen(lists: Lists, base: Lists | None, logs: Logs, acted: Acted, chosen: Bools) -> Seen:
+    """Look at some lists. `base`: the baseline's for the same requests; `chosen`: by request code, whose overlap with the log
+    is measured.
+    """
+    request, item, time = lists.row_requests(), lists.item, lists.row_times(logs)
+    user = lists.row_users(logs)
+    unlisted = np.diff(logs.intervals.start)[item] == 0 if len(logs.intervals.item) else np.zeros(len(item), dtype=bool)
+    closed = ~is_open(item, time, logs) & ~unlisted if len(logs.intervals.item) else unlisted
+    twice = repeats(lists.pairs(len(logs.ids.items) + 1))
+    again = np.zeros(len(item), dtype=bool)
+    again[twice] = True
+    measured, rbo = _overlap(lists, logs, chosen)
+    odd = {CLOSED: closed, UNLISTED: unlisted, REPEATED: again}
+    return Seen(
+        requests=int((lists.lengths() > 0).sum()),
+        rows=len(item),
+        closed=int(closed.sum()),
+        unlisted=int(unlisted.sum()),
+        consumed={kind: int(acted.before(kind, user, item, time).sum()) for kind in acted.first},
+        repeated=len(np.unique(lists.position[again])),
+        same=0 if base is None else int(_same(lists, base).sum()),
+        logged=measured,
+        rbo=rbo,
+        examples={name: _first(request[mask], item[mask]) for name, mask in odd.items()},
+    )
+
+
+def together(parts: Iterable[Seen]) -> Seen:
+    """Of several shards; the same whatever their order."""
+    parts = list(parts)
+    logged = np.concatenate([part.logged for part in parts])
+    order = np.argsort(logged, kind="stable")
+    examples = {
+        name: tuple(sorted(pair for part in parts for pair in part.examples[name])[:MOST_EXAMPLES])
+        for name in parts[0].examples
+    }
+    return Seen(
+        **{name: sum(getattr(part, name) for part in parts) for name in _COUNTS},
+        consumed={kind: sum(part.consumed[kind] for part in parts) for kind in parts[0].consumed},
+        logged=logged[order],
+        rbo=np.concatenate([part.rbo for part in parts])[order],
+        examples=examples,
+    )
+
+
+_COUNTS = ("requests", "rows", "closed", "unlisted", "repeated", "same")
+
+
+def logged_lists(requests: Ints, logs: Logs) -> Lists:
+    """The lists that were really shown to some requests, as the log has them."""
+    position, at = spans(*logs.impressions_of(requests))
+    item = logs.impressions.item[at]
+    return Lists(requests, position, item, np.full(len(item), np.nan), repeats=True)
+
+
+def _first(request: Ints, item: Ints) -> tuple[tuple[int, int], ...]:
+    order = np.lexsort((item, request))[:MOST_EXAMPLES]
+    return tuple((int(request[row]), int(item[row])) for row in order)
+
+
+def _same(lists: Lists, base: Lists) -> Bools:
+    """Which requests have the same items in the same order in both."""
+    ours, theirs = lists.lengths(), base.lengths()
+    same: Bools = ours == theirs
+    one = np.flatnonzero(same[lists.position])
+    other = np.flatnonzero(same[base.position])
+    differs = lists.item[one] != base.item[other]
+    same[lists.position[one[differs]]] = False
+    return same
+
+
+def _overlap(lists: Lists, logs: Logs, chosen: Bools) -> tuple[Ints, Floats]:
+    """Requests of the sample with impressions, and how much their lists have in common with these."""
+    at = np.flatnonzero(chosen[lists.requests])
+    if not len(at) or not len(logs.impressions.item):
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    place = np.full(lists.n, -1, dtype=np.int64)
+    place[at] = np.arange(len(at))
+    mine = lists.keep(place[lists.position] >= 0)
+    mine = Lists(lists.requests[at], place[mine.position], mine.item, mine.value, lists.repeats).distinct()
+    longest = int(mine.lengths().max(initial=1))
+    log = Logged.of(mine.requests, max(longest, 1), logs)
+    theirs = log.ranks_of(mine.position, mine.item)
+    hit = theirs > 0
+    common = Common(mine.position[hit], mine.ranks()[hit], theirs[hit], mine.lengths(), log.lengths)
+    found = rank_biased_overlap(common).extrapolated
+    return mine.requests[log.measured], found[log.measured]

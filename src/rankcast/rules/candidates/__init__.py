@@ -1,0 +1,1 @@
+"""Rules about candidates: what could have been shown."""

@@ -1,0 +1,89 @@
+"""CA01 sampled-metrics."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.thresholds import LEAST
+
+_MANY = 20  # candidates below which nobody calls it a sample
+
+
+class SampledMetrics(Rule):
+    """Where relevant items are ranked among a handful of sampled ones, metrics are inconsistent with those of the full
+    ranking: the order of models can turn round.
+
+    Check: the median request has fewer candidates than half of the items that were open then, and the replayed
+    baseline does not reproduce what was shown (fidelity below its bar, or not measured). It is an error where the
+    candidates bear the marks of a sample: twenty or more, the same number for nearly all requests, and every relevant
+    item among them. Remedy: all items that could have been shown, or production's own candidates. Source: Krichene
+    and Rendle, KDD 2020; Cañamares and Castells, SIGIR 2020.
+    """
+
+    code: ClassVar[str] = "CA01"
+    name: ClassVar[str] = "sampled-metrics"
+    moment: ClassVar[Moment] = "data"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("service", "production", "candidates")
+    good: ClassVar[str] = """
+# service.yaml
+production: {candidates: scored}
+"""
+    bad: ClassVar[str] = """
+# service.yaml
+production: {candidates: scored}
+# data: the score files hold each relevant item and 49 sampled others, and there are no impressions
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        logs = found.logs
+        base = next((row for row in found.results.variants if row.variant == plan.study.baseline), None)
+        if base is None or not base.requests or not base.candidates:
+            return self.cannot("the baseline has no candidates", "add scores of the baseline")
+        each, fidelity = base.candidates / base.requests, found.results.fidelity
+        if fidelity is not None and fidelity.overlap is not None and fidelity.overlap >= plan.study.fidelity.at_least:
+            told = f"about {each:,.0f} candidates a request, which reproduce what was shown (overlap {fidelity.overlap:.3f})"
+            return self.passed(told, base.candidates, base.requests)
+        if not len(logs.items.known) or not (logs.items.known.any() or len(logs.intervals.item)):
+            return self.cannot(
+                "nobody can tell how many items there were", "add `tables.items`, and `tables.availability`"
+            )
+        there = _open(found)
+        told = f"about {each:,.0f} candidates a request, of {there:,.0f} items that could have been shown"
+        if each >= self.limit(plan, "share") * there:
+            return self.passed(told, base.candidates, base.requests)
+        sampled = (
+            each >= _MANY and _even(found, base.requests) and base.positives >= LEAST and not base.positives_outside
+        )
+        if sampled:
+            told += "; every relevant item is among them, and each request has as many"
+        return self.fired(
+            "error" if sampled else "warning",
+            f"{told}, and no fidelity says that production chose them",
+            "rank all items that could have been shown, or production's own candidates, and add `tables.impressions` to prove it",
+            count=round(each),
+            of=round(there),
+        )
+
+
+def _open(found: Found) -> float:
+    """How many items were open at the median replayed request; without availability, all that are known."""
+    logs = found.logs
+    if not len(logs.intervals.item):
+        return float(logs.items.known.sum())
+    times = logs.requests.time[found.replayed]
+    opened = np.searchsorted(np.sort(logs.intervals.open), times, side="right")
+    closed = np.searchsorted(np.sort(logs.intervals.close), times, side="right")
+    return float(np.median(opened - closed))
+
+
+def _even(found: Found, requests: int) -> bool:
+    """Whether nearly all requests have the same number of candidates."""
+    sizes = found.candidates
+    return len(sizes) == requests and bool((sizes == np.median(sizes)).mean() >= 0.9)

@@ -1,0 +1,79 @@
+"""CA03 unavailable-items-ranked."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+
+
+class UnavailableItemsRanked(Rule):
+    """A list shows posts that were closed, or not open yet: nobody could have applied, and in production nobody would have
+    seen them.
+
+    Check: rows of the slates whose item was not open at the request's time; an error above the threshold, unless the
+    lists that were really shown are no better: then the table of availability is late, or production shows closed
+    items, which only a person can tell. Items without any availability row are told apart. Remedy: the step
+    `available`, and a table of availability as of the request. Source: the talk; Ji, Sun, Zhang and Li, TOIS 2023
+    (future items are recommended under leakage).
+    """
+
+    code: ClassVar[str] = "CA03"
+    name: ClassVar[str] = "unavailable-items-ranked"
+    moment: ClassVar[Moment] = "data"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
+    good: ClassVar[str] = """
+# service.yaml
+production: {steps: [available]}
+"""
+    bad: ClassVar[str] = """
+# service.yaml
+production: {steps: []}        # the step `available` is left out
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        rows = [row for row in found.results.shown if row.closed is not None and row.rows]
+        if not len(found.logs.intervals.item) or not rows:
+            return self.cannot(
+                "nobody can tell which items were open", "add `tables.availability`: item_id, open_at, close_at"
+            )
+        wanted = {*decided_of(plan), plan.study.baseline}
+        log = next((row for row in rows if row.variant is None), None)
+        variants = [row for row in rows if row.variant in wanted]
+        worst = max(
+            (*variants, *([log] if log is not None else [])),
+            key=lambda row: ((row.closed or 0) + (row.unlisted or 0)) / row.rows,
+        )
+        odd = (worst.closed or 0) + (worst.unlisted or 0)
+        if not odd:
+            return self.passed("every shown item was open at its request's time", 0, sum(row.rows for row in variants))
+        share, logged = odd / worst.rows, 0.0
+        if log is not None:
+            logged = ((log.closed or 0) + (log.unlisted or 0)) / log.rows
+        whose = (
+            "the lists that were really shown have" if worst.variant is None else f"the lists of {worst.variant} show"
+        )
+        told = (
+            f"{whose} {worst.closed or 0:,} items that were not open then and {worst.unlisted or 0:,} without any "
+            "availability row, "
+            f"of {worst.rows:,} ({share:.2%})"
+        )
+        if worst.variant is not None and log is not None:
+            told += f"; of those really shown {logged:.2%}"
+        mine = worst.variant is not None and share > 2 * logged
+        remedy = (
+            "add the step `available`" if mine else "hold the table of availability against what production knew then"
+        )
+        return self.fired(
+            graver(share, self.limit(plan, "error"), worst.requests) if mine else "warning",
+            told,
+            f"{remedy}; give it as of the request, with its history",
+            count=odd,
+            of=worst.rows,
+            examples=[*worst.examples.get("closed", ()), *worst.examples.get("unlisted", ())],
+            at=("service", "production", "steps") if mine else ("service", "tables", "availability"),
+        )

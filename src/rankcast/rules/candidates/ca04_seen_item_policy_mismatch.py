@@ -1,0 +1,67 @@
+"""CA04 seen-item-policy-mismatch."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+
+_NONE = 0.001  # share below which the log shows hardly any
+
+
+class SeenItemPolicyMismatch(Rule):
+    """Offline lists keep what production would have hidden (posts applied to already), or hide what production shows again.
+
+    Check, by graded kind of event: the share of shown items on which the user had such an event before, of the
+    replayed baseline against the lists that were really shown; and of a variant, where the log shows hardly any.
+    Remedy: replay the same exclusion with `not_seen`. Source: practice.
+    """
+
+    code: ClassVar[str] = "CA04"
+    name: ClassVar[str] = "seen-item-policy-mismatch"
+    moment: ClassVar[Moment] = "data"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
+    good: ClassVar[str] = """
+# service.yaml
+production: {steps: [{not_seen: {events: [apply], within: 365d}}]}
+"""
+    bad: ClassVar[str] = """
+# service.yaml
+production: {steps: []}        # the step `not_seen` is left out
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        rows = {row.variant: row for row in found.results.shown if row.rows}
+        log, base = rows.get(None), rows.get(plan.study.baseline)
+        if log is None or base is None or not log.consumed or not len(found.logs.events.time):
+            return self.cannot(
+                "the log has no lists, or no events, to see what production shows again",
+                "add `tables.impressions` and `tables.events`",
+            )
+        gaps = []
+        for kind, count in log.consumed.items():
+            logged = count / log.rows
+            for name in (plan.study.baseline, *decided_of(plan)):
+                if name in rows and (name == plan.study.baseline or logged < _NONE):
+                    replayed = rows[name].consumed[kind] / rows[name].rows
+                    gaps.append((abs(replayed - logged), kind, name, replayed, logged))
+        gap, kind, name, replayed, logged = max(gaps)
+        told = (
+            f"{replayed:.2%} of the items that {name} shows had `{kind}` by the same user before, {logged:.2%} of those "
+            "really shown"
+        )
+        if gap <= self.limit(plan, "gap"):
+            return self.passed(told, rows[name].consumed[kind], rows[name].rows)
+        return self.fired(
+            graver(gap, self.limit(plan, "gap"), rows[name].requests),
+            told,
+            f"replay the same exclusion: `not_seen: {{events: [{kind}]}}`"
+            if replayed > logged
+            else "production shows them again: loosen `not_seen`",
+            count=rows[name].consumed[kind],
+            of=rows[name].rows,
+        )

@@ -1,0 +1,64 @@
+"""The catalogue at work: every rule on one study, then what `allow` waives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from rankcast import plugins
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Evidence
+from rankcast.rules.rule import Rule
+
+EXPIRED, UNUSED = "WV01", "WV02"
+
+
+def check_all(evidence: Evidence) -> tuple[Finding, ...]:
+    """Every registered rule whose moment has come, in order of code; before a run, those that need only the plan."""
+    rules: list[Rule] = [plugins.load(plugins.RULES, code)() for code in plugins.names(plugins.RULES)]
+    due = [rule for rule in rules if rule.moment == "plan" or evidence.found is not None]
+    checked = [_placed(rule.check(evidence), evidence.plan) for rule in due if rule.code not in {EXPIRED, UNUSED}]
+    waived = [_waived(one, evidence) for one in checked]
+    about = {rule.code: rule for rule in due}
+    return tuple(
+        sorted(
+            [
+                *waived,
+                *(
+                    _placed(rule.of_waivers(evidence, checked), evidence.plan)
+                    for code, rule in about.items()
+                    if code in {EXPIRED, UNUSED} and isinstance(rule, OfWaivers)
+                ),
+            ],
+            key=lambda one: one.rule,
+        )
+    )
+
+
+class OfWaivers(Rule):
+    """A rule about `allow` itself: it sees what all others found."""
+
+    def of_waivers(self, evidence: Evidence, findings: Sequence[Finding]) -> Finding:
+        """Hold `allow` against what was found."""
+        raise NotImplementedError
+
+
+def holds(plan: Plan, code: str, today: date) -> bool:
+    """Whether a waiver of a rule is still in force on a day."""
+    waiver = plan.study.allow.get(code)
+    return waiver is not None and today <= date.fromisoformat(waiver.until[:10])
+
+
+def _waived(one: Finding, evidence: Evidence) -> Finding:
+    if one.status != "fired" or not holds(evidence.plan, one.rule, evidence.today):
+        return one
+    waiver = evidence.plan.study.allow[one.rule]
+    return one.model_copy(update={"status": "waived", "waived": f"{waiver.reason} (until {waiver.until})"})
+
+
+def _placed(one: Finding, plan: Plan) -> Finding:
+    """A finding at its line: `file` holds where the rule says that the study or the service speaks of it."""
+    where = (one.file or "study").split(".")
+    file = plan.service_file if where[0] == "service" else plan.study_file
+    return one.model_copy(update={"file": file, "line": plan.line(file, *where[1:]) or 1})

@@ -1,0 +1,1 @@
+"""Rules about labels and behaviour: what users did, and what it says."""

@@ -1,0 +1,69 @@
+"""LB02 position-bias-unadjusted."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.thresholds import LEAST
+
+
+class PositionBiasUnadjusted(Rule):
+    """Clicks tell where an item stood as much as how good it is. Whoever shows an item where production had it wins.
+
+    Check: most labels are clicks, clicks an impression at rank 1 are more than the threshold times those at the last
+    rank that is shown often, and no metric discounts by how far users look, nor does the log hold propensities.
+    Remedy: `discount=examined`; labels that take more than a look; a slice of lists in random order. Source: Craswell
+    and others, 2008; Joachims, Swaminathan and Schnabel, WSDM 2017.
+    """
+
+    code: ClassVar[str] = "LB02"
+    name: ClassVar[str] = "position-bias-unadjusted"
+    moment: ClassVar[Moment] = "data"
+    severity: ClassVar[Severity] = "warning"
+    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
+    good: ClassVar[str] = """
+# study.yaml
+metrics: {primary: "dcg(discount=examined)@10"}
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+metrics: {primary: dcg@10}
+# service.yaml
+labels: {grades: {click: 1}}
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        looked = found.results.behaviour
+        ranks = [one for one in looked.ranks if one.shown >= LEAST] if looked is not None else []
+        if looked is None or len(ranks) < 2:
+            return self.cannot(
+                "the positions of what was shown, or clicks on it, are not known",
+                "add `tables.impressions` with its `rank`, and click events",
+            )
+        if not any(one.clicks for one in ranks) or not len(found.positives.grade):
+            return self.cannot("no target has a relevant label", "the ledger says where they were lost")
+        clicks = [
+            plan.service.labels.grades[kind].grade for kind in looked.clicks if kind in plan.service.labels.grades
+        ]
+        by_clicks = float(np.isin(found.positives.grade, clicks).mean()) if clicks else 0.0
+        first, last = ranks[0].clicks / ranks[0].shown, ranks[-1].clicks / ranks[-1].shown
+        told = (
+            f"{by_clicks:.0%} of the relevant items have no more than {', '.join(looked.clicks)}; clicks an impression are "
+            f"{first:.4f} at rank 1 "
+            f"and {last:.4f} at rank {ranks[-1].rank}"
+        )
+        examined = [str(one.metric) for one in plan.metrics if "examination" in one.metric.needs()]
+        if examined or by_clicks <= 0.5 or first <= self.limit(plan, "ratio") * last:
+            return self.passed(told + (f"; {examined[0]} allows for it" if examined else ""))
+        return self.fired(
+            "warning",
+            told,
+            "let a metric discount by how far users look (`dcg(discount=examined)@10`), or grade what takes more than a look",
+            at=("study", "metrics", "primary"),
+        )

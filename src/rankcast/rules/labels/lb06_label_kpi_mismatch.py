@@ -1,0 +1,86 @@
+"""LB06 label-kpi-mismatch."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.goal import DEEPER, kpi_kinds, named_in
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
+
+
+class LabelKpiMismatch(Rule):
+    """The label is a click, the goal is an application. A model that earns clicks may cost applications.
+
+    Check: `online.events` (or else the graded kinds that `online.metric` names) are not graded, or not the best
+    grade; and the primary difference on labels of these kinds alone has the other sign: an error. Effect: that
+    difference. Remedy: grade the events that the online metric counts highest; an easier label only beside them.
+    Source: the talk; Hayashi, Goda and Saito, RecSys 2025, on labels in between.
+    """
+
+    code: ClassVar[str] = "LB06"
+    name: ClassVar[str] = "label-kpi-mismatch"
+    moment: ClassVar[Moment] = "result"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("study", "online")
+    good: ClassVar[str] = """
+# study.yaml
+online: {metric: applications_per_user, events: [apply]}
+# service.yaml
+labels: {grades: {click: 1, bookmark: 2, apply: 4}}
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+online: {metric: applications_per_user, events: [apply]}
+# service.yaml
+labels: {grades: {click: 1}}
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        online, grades = plan.study.online, plan.service.labels.grades
+        if online is None:
+            return self.cannot(
+                "the study names no online metric",
+                "say `online: {metric: ..., events: [...]}`: which events the goal counts",
+            )
+        kinds = kpi_kinds(plan)
+        if kinds is None:
+            # Of other kinds in the log one may be what the metric counts.
+            kinds = tuple(kind for kind in found.logs.events.kinds if named_in(kind, online.metric))
+        if not kinds:
+            return self.cannot(
+                f"nothing says which events `{online.metric}` counts",
+                f"say `online: {{metric: {online.metric}, events: [...]}}`",
+            )
+        missing = [kind for kind in kinds if kind not in grades or grades[kind].grade <= 0]
+        graded = ", ".join(f"{kind} {one.grade:g}" for kind, one in grades.items())
+        if missing:
+            return self.fired(
+                "warning",
+                f"{online.metric} counts {', '.join(missing)}, which has no grade (graded: {graded})",
+                f"grade it: `labels: {{grades: {{{missing[0]}: ...}}}}`, above the easier ones",
+                count=len(missing),
+                of=len(kinds),
+                at=("service", "labels", "grades"),
+            )
+        best = max(one.grade for one in grades.values())
+        effects = [
+            one
+            for name in decided_of(plan)
+            for one in [effect_of(found, name, found.again(name, metric=DEEPER) if DEEPER in found.shadows else None)]
+            if one is not None
+        ]
+        against = strongest([one for one in effects if one.overturns])
+        if against is not None or max(grades[kind].grade for kind in kinds) < best:
+            return self.fired(
+                "warning",
+                f"{online.metric} counts {', '.join(kinds)}; graded are {graded}",
+                "grade what the goal counts highest, and decide by it",
+                effect=against,
+                at=("service", "labels", "grades"),
+            )
+        told = f"{online.metric} counts {', '.join(kinds)}, which has the best grade"
+        shown = "; ".join(f"on it alone the difference of {one.variant} is {one.without:+.4g}" for one in effects)
+        return self.passed(f"{told}; {shown}" if shown else told)

@@ -1,0 +1,35 @@
+"""Rules whose evidence no run produces yet: they say so, and what is missing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.records import Finding
+from rankcast.rules.evidence import Evidence
+from rankcast.rules.rule import Rule, Severity
+
+
+class Awaiting(Rule):
+    """A rule that waits for a part of Rankcast: its page teaches, its check says `cannot check`."""
+
+    awaits: ClassVar[str]
+    meanwhile: ClassVar[str]
+
+    def check(self, evidence: Evidence) -> Finding:
+        del evidence
+        return self.cannot(self.awaits, self.meanwhile)
+
+
+class Counterfactual(Awaiting):
+    """Rules about estimates of what would have happened under another policy."""
+
+    severity: ClassVar[Severity] = "error"
+    awaits: ClassVar[str] = "this version makes no counterfactual estimates, so there are no weights to look at"
+    meanwhile: ClassVar[str] = "nothing in this study rests on them; keep logging the propensity of every impression"
+
+
+class OfHistory(Awaiting):
+    """Rules about past online tests."""
+
+    awaits: ClassVar[str] = "this version keeps no history of online tests beside their offline numbers"
+    meanwhile: ClassVar[str] = "keep each online test's difference, standard error, dates and the run that preceded it"

@@ -1,0 +1,57 @@
+"""MT04 metric-definition-ambiguous."""
+
+from __future__ import annotations
+
+import inspect
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity
+
+_SHORTEST = 20  # characters of a docstring that says anything
+
+
+class MetricDefinitionAmbiguous(Rule):
+    """Seven libraries have seven nDCGs. A number whose formula is not fixed cannot be compared with anything, not even with
+    itself a year later.
+
+    Check: every metric prints back as one string, with a version, bounds and a page; a private metric
+    (`package.module:Name`) without a docstring and a source that say what it computes is an error. Remedy: write the
+    formula, its range and its source into the metric's class. Source: Tamm, Damdinov and Vasilev, RecSys 2021: of
+    eight libraries' metrics only precision agreed.
+    """
+
+    code: ClassVar[str] = "MT04"
+    name: ClassVar[str] = "metric-definition-ambiguous"
+    moment: ClassVar[Moment] = "data"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
+    good: ClassVar[str] = """
+# study.yaml
+metrics: {primary: dcg@10}
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+metrics: {primary: dcg@10, also: ["shop_metrics:Happiness"]}      # nobody can say what it computes
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        del found
+        vague = [
+            str(one.metric)
+            for one in plan.metrics
+            if ":" in one.metric.name
+            and (not one.metric.source or len(inspect.cleandoc(type(one.metric).__doc__ or "")) < _SHORTEST)
+        ]
+        if vague:
+            return self.fired(
+                "error",
+                f"{', '.join(vague)}: no docstring with its formula, or no `source`",
+                "say in the class what it computes, between which bounds, and by whom it is defined",
+                count=len(vague),
+                of=len(plan.metrics),
+            )
+        told = ", ".join(f"{one.metric} (version {one.metric.version})" for one in plan.metrics)
+        return self.passed(f"every metric has one definition: {told}", 0, len(plan.metrics))

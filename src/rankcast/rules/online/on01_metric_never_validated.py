@@ -1,0 +1,33 @@
+"""ON01 metric-never-validated."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.rules.later import OfHistory
+from rankcast.rules.rule import Moment, Severity
+
+
+class MetricNeverValidated(OfHistory):
+    """The offline metric is trusted, and nobody ever held it against an online test.
+
+    Check: past pairs of offline and online differences of this metric on this surface, fewer than the threshold.
+    Remedy: replay both arms of past online tests; call the verdict unvalidated until then. Source: the talk; Mogenet
+    and others, RecSys 2019.
+    """
+
+    code: ClassVar[str] = "ON01"
+    name: ClassVar[str] = "metric-never-validated"
+    moment: ClassVar[Moment] = "history"
+    severity: ClassVar[Severity] = "warning"
+    at: ClassVar[tuple[str, ...]] = ("study", "online")
+    good: ClassVar[str] = """
+# study.yaml
+online: {metric: applications_per_user}
+# history: ten past tests with this metric
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+online: {metric: applications_per_user}
+# history: none
+"""

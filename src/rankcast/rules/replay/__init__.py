@@ -1,0 +1,1 @@
+"""Rules about the replay: whether the lists are what users would have seen."""

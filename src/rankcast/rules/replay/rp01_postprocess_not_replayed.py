@@ -1,0 +1,84 @@
+"""RP01 postprocess-not-replayed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.records import Finding
+from rankcast.rules.evidence import Evidence
+from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.thresholds import LEAST
+
+WITH_STEP = "with a step"  # how suspects of this kind begin
+
+
+class PostprocessNotReplayed(Rule):
+    """Users never see the raw ranking. Where production's filters are not replayed, the lists that are judged are lists that
+    nobody saw, and a model that ranks closed or filtered posts well wins.
+
+    Check: the baseline has other steps than `production.steps`; once there is a run: a step that the tables suggest
+    and the service file does not have, or another order, brings the replayed baseline closer to what was shown.
+    Effect: the overlap with and without it. Remedy: write production's steps, in production's order. Source: the
+    talk.
+    """
+
+    code: ClassVar[str] = "RP01"
+    name: ClassVar[str] = "postprocess-not-replayed"
+    moment: ClassVar[Moment] = "plan"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
+    good: ClassVar[str] = """
+# service.yaml
+production:
+  steps: [{match: {request.job_type: item.job_type}}, available]
+"""
+    bad: ClassVar[str] = """
+# service.yaml
+production:
+  steps: [available]          # the filter that the user set is forgotten
+"""
+
+    def check(self, evidence: Evidence) -> Finding:
+        plan, found = evidence.plan, evidence.found
+        base = next(one for one in plan.variants if one.name == plan.study.baseline)
+        if base.spec.steps is not None:
+            theirs = [(one.kind, one.argument) for one in plan.service.production.steps]
+            if [(one.kind, one.argument) for one in base.steps] != theirs:
+                return self.fired(
+                    "error",
+                    f"the baseline {base.name} has other steps than production: it is not what users get",
+                    "leave `steps` out of the baseline; a variant may have its own",
+                    at=("study", "variants", base.name, "steps"),
+                )
+        names = [one.name for one in base.steps]
+        if found is None:
+            if not names:
+                return self.cannot(
+                    "production has no steps: nothing says what stands between a score and the user's eye",
+                    "write them in `production.steps`; a run holds them against what was shown",
+                )
+            return self.passed(f"the baseline runs production's steps: {', '.join(names)}", len(names), len(names))
+        fidelity = found.results.fidelity
+        if fidelity is None or fidelity.overlap is None:
+            return self.cannot(
+                "no list that was really shown says which steps production has",
+                "add `tables.impressions`: request_id, item_id, rank",
+            )
+        suspects = [one for one in fidelity.suspects if one.what.startswith(WITH_STEP)]
+        if suspects:
+            best = max(suspects, key=lambda one: one.overlap - one.before)
+            explained = (best.overlap - best.before) / max(1 - best.before, 1e-9)
+            gain = explained * (1 - fidelity.overlap)
+            return self.fired(
+                "error" if gain > self.limit(plan, "gain") and fidelity.requests >= LEAST else "warning",
+                f"the replay comes closer {best.what}: overlap {best.before:.3f} to {best.overlap:.3f} over "
+                f"{best.requests:,} requests "
+                f"that differ, about {gain:.3f} over all",
+                "add that step where production has it",
+                count=len(suspects),
+                of=len(fidelity.suspects),
+            )
+        told = (
+            f"steps {', '.join(names) or 'none'}; no step that the tables suggest brings the replay closer to the log"
+        )
+        return self.passed(told, 0, fidelity.requests)

@@ -1,0 +1,62 @@
+"""RP03 truncate-before-filter."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+
+
+class TruncateBeforeFilter(Rule):
+    """A list that was cut to the top N before production's filters comes out short, although more candidates were known: the
+    variant is judged on lists that nobody would have been shown.
+
+    Check: share of requests whose list a step left shorter than `served`, although the baseline's list or the logged
+    one is longer. An error for a decided variant where the share is that of many requests. Remedy: score more
+    candidates than are served; filter first, cut last. Source: practice.
+    """
+
+    code: ClassVar[str] = "RP03"
+    name: ClassVar[str] = "truncate-before-filter"
+    moment: ClassVar[Moment] = "result"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("study", "variants")
+    good: ClassVar[str] = """
+# study.yaml
+variants:
+  two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
+# data: as many candidates as production scores
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+variants:
+  two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
+# data: two_tower wrote its best ten only, before the filters
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        rows = [row for row in found.results.variants if row.requests]
+        if not rows:
+            return self.cannot("nothing was replayed", "look at the ledger: no request is left")
+        limit = self.limit(plan, "warn")
+        cut = [row for row in rows if row.cut_short > limit * row.requests]
+        if not cut:
+            return self.passed(
+                f"at most {limit:.0%} of any variant's lists are cut short",
+                max(row.cut_short for row in rows),
+                rows[0].requests,
+            )
+        worst = max(cut, key=lambda row: row.cut_short / row.requests)
+        told = ", ".join(f"{row.variant}: {row.cut_short:,} of {row.requests:,} lists" for row in cut)
+        decided = [row for row in cut if row.variant in decided_of(plan)]
+        return self.fired(
+            graver(1.0, 0.0, worst.requests) if decided else "warning",
+            f"shorter than the baseline's or the logged list after steps took items away: {told}",
+            "score more candidates than are served; filter first, cut last",
+            count=worst.cut_short,
+            of=worst.requests,
+            at=("study", "variants", worst.variant),
+        )

@@ -1,0 +1,57 @@
+"""RP05 duplicate-items-in-list."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.thresholds import LEAST
+
+
+class DuplicateItemsInList(Rule):
+    """A list that shows an item twice can be worth more than a perfect one, and takes the place of another item.
+
+    Check: any slate with an item twice; an error for a variant that is decided. Lists that were really shown are told
+    apart: Rankcast counts an item at its best rank only. Remedy: drop repeats as production does. Source: practice.
+    """
+
+    code: ClassVar[str] = "RP05"
+    name: ClassVar[str] = "duplicate-items-in-list"
+    moment: ClassVar[Moment] = "data"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
+    good: ClassVar[str] = """
+# service.yaml
+production: {candidates: scored}
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+treatment: [scores, candidates]
+variants:
+  two_tower: {candidates: impressions}
+# data: the logged lists show some posts twice
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        rows = [row for row in found.results.shown if row.rows]
+        wanted = {*decided_of(plan), plan.study.baseline}
+        mine = [row for row in rows if row.variant in wanted]
+        if not mine:
+            return self.cannot("no variant shows anything", "look at the steps: every list is empty")
+        odd = [row for row in rows if row.repeated and row.variant in {*wanted, None}]
+        if not odd:
+            return self.passed("no list shows an item twice", 0, sum(row.requests for row in mine))
+        decided = [row for row in odd if row.variant in decided_of(plan)]
+        worst = max(decided or odd, key=lambda row: row.repeated)
+        whose = "that were really shown" if worst.variant is None else f"of {worst.variant}"
+        return self.fired(
+            "error" if decided and worst.requests >= LEAST else "warning",
+            f"{worst.repeated:,} of {worst.requests:,} lists {whose} show an item twice; it counts once, at its best rank",
+            "drop repeats as production does, or look up why the log has them",
+            count=worst.repeated,
+            of=worst.requests,
+            examples=worst.examples.get("repeated", ()),
+        )

@@ -1,0 +1,59 @@
+"""ST01 missing-uncertainty."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+
+
+class MissingUncertainty(Rule):
+    """A difference without an interval cannot be told from noise.
+
+    Check: a primary difference of a decided variant has no interval (fewer than two users, or a variant without a
+    value). Such a difference is `undecided` already, so it is a warning. Remedy: more users. Source: Ihemelandu and
+    Ekstrand, 2021.
+    """
+
+    code: ClassVar[str] = "ST01"
+    name: ClassVar[str] = "missing-uncertainty"
+    moment: ClassVar[Moment] = "result"
+    severity: ClassVar[Severity] = "warning"
+    at: ClassVar[tuple[str, ...]] = ("study", "compare")
+    good: ClassVar[str] = """
+# study.yaml
+period: {from: 2023-10-02, to: 2023-10-16}
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+period: {from: 2023-10-02, to: 2023-10-16}
+# data: all requests come from one user
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        rows = [
+            row
+            for row in found.results.comparisons
+            if row.family == "primary" and row.segment is None and row.variant in decided_of(plan)
+        ]
+        if not any(row.difference is not None for row in rows):
+            return self.cannot(
+                "there is no difference of a decided variant",
+                "add a variant; look at the ledger for where targets were lost",
+            )
+        bare = [row for row in rows if row.difference is not None and row.low is None]
+        if bare:
+            told = ", ".join(f"{row.variant} {row.difference:+.4g} ({row.n_users:,} users)" for row in bare)
+            return self.fired(
+                "warning",
+                f"without an interval: {told}",
+                "it takes two users at least, and better hundreds",
+                count=len(bare),
+                of=len(rows),
+            )
+        return self.passed(
+            "every primary difference has an interval, paired by request and clustered by user", 0, len(rows)
+        )

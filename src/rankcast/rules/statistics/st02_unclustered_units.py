@@ -1,0 +1,90 @@
+"""ST02 unclustered-units."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.thresholds import LEAST
+from rankcast.tables.logs import Ints
+from rankcast.tables.valuesets import group_codes
+
+_PERSON = re.compile(r"(^|_)(user|member|account|customer|visitor|person|client)(_?id)?($|_)")
+
+
+class UnclusteredUnits(Rule):
+    """Requests of one person are alike. Where `user_id` holds a session or a request, each is taken as another person, and
+    intervals come out too narrow.
+
+    Check: another column of the requests looks like a person (user, member, account, customer, visitor) and gathers
+    requests that `user_id` keeps apart: the design effect of clustering by it, variance over variance, exceeds the
+    threshold: an error. For the other side of a market: an item's company, by which the design effect exceeds the
+    threshold, is a warning unless `compare.cluster` names a second cluster. Remedy: map that column to `user_id`, or
+    name it in `compare: {cluster: [user, ...]}`. Source: Deng, Lu and Litz, 2017; Owen, 2007.
+    """
+
+    code: ClassVar[str] = "ST02"
+    name: ClassVar[str] = "unclustered-units"
+    moment: ClassVar[Moment] = "result"
+    severity: ClassVar[Severity] = "error"
+    at: ClassVar[tuple[str, ...]] = ("service", "tables", "requests")
+    good: ClassVar[str] = """
+# service.yaml
+tables: {requests: {path: data/requests.parquet, columns: {user_id: member_id}}}
+"""
+    bad: ClassVar[str] = """
+# service.yaml
+tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}}
+# data: the requests have member_id too
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        logs, user = found.logs, found.logs.requests.user[found.targets]
+        if len(np.unique(user)) < 2:
+            return self.cannot("there are fewer than two users with a target", "look at the ledger")
+        worst: tuple[float, str, str] | None = None
+        for name in logs.requests.frame.columns:
+            if name not in logs.keys and _PERSON.search(name.lower()):
+                deff = self._effect(
+                    plan,
+                    found,
+                    group_codes(logs.requests.frame[name].gather(found.targets).cast(pl.String).alias(name)),
+                )
+                if deff is not None and (worst is None or deff > worst[0]):
+                    worst = (deff, f"request.{name}", name)
+        if worst is not None and worst[0] > self.limit(plan, "deff"):
+            return self.fired(
+                "error" if len(found.targets) >= LEAST else "warning",
+                f"`user_id` keeps requests apart that `{worst[2]}` puts together: clustered by it the variance is "
+                f"{worst[0]:.2f} times as large",
+                f"map it: `columns: {{user_id: {worst[2]}}}`, or `compare: {{cluster: [user, {worst[1]}]}}`",
+            )
+        known = [found.again(name) for name in decided_of(plan)]
+        if not any(one is not None and one.error is not None for one in known):
+            return self.cannot(
+                "there is no difference of a decided variant with an interval", "add a variant; look at the ledger"
+            )
+        told = f"clustered by {len(np.unique(user)):,} users, {len(user) / len(np.unique(user)):.1f} targets each"
+        return self.passed(f"{told}; no column of requests gathers them further", 0, len(user))
+
+    def _effect(self, plan: Plan, found: Found, codes: Ints) -> float | None:
+        """The design effect of another clustering, the largest of all decided variants; None where it is finer, or nothing "
+        "varies."""
+        user = found.logs.requests.user[found.targets]
+        alone = codes < 0
+        codes = np.where(alone, codes.max(initial=-1) + 1 + user, codes)
+        if len(np.unique(codes)) >= len(np.unique(user)):
+            return None
+        effects = []
+        for name in decided_of(plan):
+            ours, theirs = found.again(name), found.again(name, cluster=codes)
+            if ours is not None and theirs is not None and ours.error and theirs.error is not None:
+                effects.append((theirs.error / ours.error) ** 2)
+        return max(effects, default=None)

@@ -1,0 +1,1 @@
+"""Rules about targets: who is judged, and who fell out."""

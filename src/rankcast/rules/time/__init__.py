@@ -1,0 +1,1 @@
+"""Rules about time: what was known when, and which days are judged."""

@@ -1,0 +1,48 @@
+"""DT05 eval-window-not-whole-weeks."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.records import Finding
+from rankcast.rules.evidence import Evidence
+from rankcast.rules.rule import Moment, Rule, Severity
+
+_DAY = 86_400_000_000
+
+
+class EvalWindowNotWholeWeeks(Rule):
+    """Weekdays and weekends bring other users with other wishes. A period of ten days counts some weekdays twice.
+
+    Check: the period is shorter than a week, or no whole number of weeks. Remedy: 14 or 28 days. Source: Kohavi, Tang
+    and Xu, 2020; Pinterest's replay of experiments (2022) asks for seven days at least.
+    """
+
+    code: ClassVar[str] = "DT05"
+    name: ClassVar[str] = "eval-window-not-whole-weeks"
+    moment: ClassVar[Moment] = "plan"
+    severity: ClassVar[Severity] = "warning"
+    at: ClassVar[tuple[str, ...]] = ("study", "period")
+    good: ClassVar[str] = """
+# study.yaml
+period: {from: 2023-10-02, to: 2023-10-16}
+"""
+    bad: ClassVar[str] = """
+# study.yaml
+period: {from: 2023-10-02, to: 2023-10-12}
+"""
+
+    def check(self, evidence: Evidence) -> Finding:
+        plan = evidence.plan
+        period, week = plan.study.period, self.limit(plan, "days")
+        days = (plan.instant(period.to) - plan.instant(period.from_)) / _DAY
+        off = abs(days / week - round(days / week)) * week if week else 0.0
+        if days < week - 0.1 or off > 0.1:  # an hour of summer time is no day
+            return self.fired(
+                "warning",
+                f"the period is {days:g} days long: weekdays do not count alike",
+                f"take a whole number of weeks: {max(1, round(days / week)) * week:g} days"
+                if week
+                else "take whole weeks",
+            )
+        return self.passed(f"the period is {days:g} days long")

@@ -1,0 +1,51 @@
+"""DT09 clock-skew."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rankcast.config.plan import Plan
+from rankcast.records import Finding
+from rankcast.rules.evidence import Found
+from rankcast.rules.rule import Moment, Rule, Severity
+
+
+class ClockSkew(Rule):
+    """A click before its list was shown says that two machines have two clocks. Labels near the edges go to the wrong
+    request.
+
+    Check: share of events that bear a `request_id` and lie before that request. Remedy: one clock; look at RP02's
+    suspects, which name offsets in hours. Source: practice.
+    """
+
+    code: ClassVar[str] = "DT09"
+    name: ClassVar[str] = "clock-skew"
+    moment: ClassVar[Moment] = "data"
+    severity: ClassVar[Severity] = "warning"
+    at: ClassVar[tuple[str, ...]] = ("service", "tables", "events")
+    good: ClassVar[str] = """
+# service.yaml
+tables: {events: {path: data/events.parquet}}
+"""
+    bad: ClassVar[str] = """
+# service.yaml
+tables: {events: {path: data/events.parquet}}
+# data: events of phones are a minute early
+"""
+
+    def judge(self, plan: Plan, found: Found) -> Finding:
+        rows = [
+            one
+            for one in found.results.counts
+            if one.table == "events" and one.what == "before their request" and one.of
+        ]
+        named = int((found.logs.events.request >= 0).sum())
+        if not rows or not named:
+            return self.cannot("no event bears the id of its request", "log `request_id` with each event")
+        count = sum(one.count for one in rows)
+        told = f"{count:,} of {named:,} events that bear a request_id ({count / named:.2%}) lie before that request"
+        if count <= self.limit(plan, "warn") * named:
+            return self.passed(told, count, named)
+        return self.fired(
+            "warning", told, "compare the clocks of what writes requests and events", count=count, of=named
+        )
