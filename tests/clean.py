@@ -1,8 +1,8 @@
 """A study of the simulated service on which every rule that can be checked passes, and excerpts that change it.
 
-An excerpt is what a rule's page shows as `good` or `bad`: parts of the two files under `# study.yaml` and `# service.yaml`, merged into
-the clean files (mappings key by key, null takes a key away, lists are replaced). A line `# data: ...` says in words what else changes;
-what that is, is code in `faults.py`.
+An excerpt is what a rule's page shows as `good` or `bad`: parts of the two files under `# study.yaml` and `# service.yaml`,
+merged into the clean files (mappings key by key, null takes a key away, lists are replaced). A line `# data: ...` says in words
+what else changes; what that is, is code in `faults`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import re
 import shutil
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,8 @@ class Case:
     def __init__(self, folder: Path, data: Path, excerpt: str = "") -> None:
         self.folder = folder
         shutil.copytree(data, folder / "data")
-        self.service, self.study = (
-            merged(SERVICE, part_of(excerpt, "service")),
-            merged(STUDY, part_of(excerpt, "study")),
-        )
+        self.service: dict[str, Any] = deepcopy(merged(SERVICE, part_of(excerpt, "service")))
+        self.study: dict[str, Any] = deepcopy(merged(STUDY, part_of(excerpt, "study")))
 
     def table(self, name: str) -> pl.DataFrame:
         return pl.read_parquet(self.folder / "data" / f"{name}.parquet")
@@ -136,10 +135,7 @@ def merged(base: Any, change: Any) -> Any:
     """A mapping with another merged into it."""
     if not isinstance(base, Mapping) or not isinstance(change, Mapping):
         return change
-    both = {
-        key: merged(base[key], change[key]) if key in base and key in change else base.get(key, change.get(key))
-        for key in {**base, **change}
-    }
+    both = {key: merged(base.get(key), change[key]) if key in change else base[key] for key in {**base, **change}}
     return {key: value for key, value in both.items() if not (key in change and change[key] is None)}
 
 

@@ -313,7 +313,6 @@ LATER_IN_SERVICE: list[tuple[tuple[Any, ...], Any]] = [
 ]
 LATER_IN_STUDY: list[tuple[tuple[Any, ...], Any]] = [
     (("variants", "new", "scores", "path"), "s3://bucket/scores.parquet"),
-    (("allow",), {"LB06": {"reason": "x", "until": "2023-12-31"}}),
 ]
 
 

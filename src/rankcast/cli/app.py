@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rankcast.cli import check, compare, demo, explain, init, metrics, report, run, runs, schema, score, steps
+from rankcast.cli import check, compare, demo, explain, init, metrics, report, rules, run, runs, schema, score, steps
 
 app = typer.Typer(
     name="rankcast",
@@ -38,5 +38,5 @@ def _root(
     del version
 
 
-for module in (demo, init, check, explain, run, report, compare, runs, score, metrics, steps, schema):
+for module in (demo, init, check, explain, run, report, compare, runs, score, rules, metrics, steps, schema):
     app.command(name=module.NAME, no_args_is_help=module.NEEDS_ARGUMENTS)(module.command)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rankcast.cli.findings import annotated, chosen, print_annotations
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import plain, print_json
 
@@ -23,22 +24,30 @@ def command(
             help="Look at the two files only: no data file and no environment variable needs to be here.",
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the outcome for programs.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="text, json, sarif, or github (annotations of a workflow).")
+    ] = "text",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Check a study without running it: executes nothing of the study, opens no network, reads no rows."""
+    form = chosen(form, json)
     from rankcast.study import check
 
-    plan, findings = check(study, with_data=not without_data)
+    plan, findings = annotated(form, lambda: check(study, with_data=not without_data))
     fired = [finding for finding in findings if finding.status == "fired"]
     errors = [finding for finding in fired if finding.severity == "error"]
-    if json:
+    if form == "json":
         print_json(
             {"study": plan.study.study, "errors": [], "findings": [one.model_dump(mode="json") for one in findings]}
         )
-    else:
-        for finding in findings:
-            if finding.status != "passed":
-                print(f"{finding.rule} {finding.name}: {finding.status}: {plain(finding.evidence)}. {finding.remedy}")
+    elif form == "text":
+        for one in sorted(findings, key=lambda one: (one.status != "fired", one.severity != "error", one.rule)):
+            if one.status == "waived":
+                print(plain(f"{one.rule} {one.name}: waived, {one.waived}: {one.evidence}"))
+            elif one.status != "passed":
+                grave = f" ({one.severity}, {one.file}:{one.line})" if one.status == "fired" else ""
+                print(plain(f"{one.rule} {one.name}: {one.status}{grave}: {one.evidence}. {one.remedy}"))
         looked = "the two files" if without_data else "the two files, and the columns of the data"
         print(f"{plan.study.study}: {'not fit to run' if errors else 'fine'} ({looked})")
+    print_annotations(form, findings)
     raise typer.Exit(5 if errors else 0)

@@ -47,22 +47,35 @@ def _explain_plan(path: Path, as_json: bool) -> None:
         print(plain(to_yaml(document)), end="")
 
 
+def _code(subject: str) -> str | None:
+    """The code of a rule that is named by its code or its name."""
+    from rankcast import plugins
+
+    codes = plugins.names(plugins.RULES)
+    if subject.upper() in codes:
+        return subject.upper()
+    if "-" not in subject:
+        return None
+    return next((code for code in codes if plugins.load(plugins.RULES, code).name == subject), None)
+
+
 def _page(subject: str) -> tuple[str, str]:
     from rankcast import plugins
     from rankcast.errors import ConfigError
     from rankcast.evaluate.page import page_of
     from rankcast.replay.drawing import drawing
+    from rankcast.rules.page import page as rule_page
     from rankcast.study import metric
 
-    for group in (plugins.RULES, plugins.STEPS, plugins.BUILTINS):
-        name = subject.upper() if group == plugins.RULES else subject
-        if name in plugins.names(group):
-            cls = plugins.load(group, name)
-            page = inspect.getdoc(cls) or ""
-            picture = drawing(name) if group == plugins.STEPS else None
-            return (f"{name} {cls.name}" if group == plugins.RULES else name), "\n\n".join(
-                filter(None, (page, picture))
-            )
+    code = _code(subject)
+    if code is not None:
+        rule = rule_page(plugins.load(plugins.RULES, code))
+        return f"{code} {rule.name}", rule.render().partition("\n\n")[2]
+    for group in (plugins.STEPS, plugins.BUILTINS):
+        if subject in plugins.names(group):
+            page = inspect.getdoc(plugins.load(group, subject)) or ""
+            picture = drawing(subject) if group == plugins.STEPS else None
+            return subject, "\n\n".join(filter(None, (page, picture)))
     if subject in plugins.names(plugins.METRICS):
         return subject, page_of(plugins.load(plugins.METRICS, subject)()).render()
     try:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rankcast.cli.findings import chosen, print_annotations
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import print_json, print_run
 
@@ -19,18 +20,23 @@ def command(
         str, typer.Argument(help="A run folder, or a run's id (its beginning will do).", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
-    json: Annotated[bool, typer.Option("--json", help="Print result.json.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="text; json: result.json; sarif, github: the findings.")
+    ] = "text",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print report.md, for a comment on a pull request.")
     ] = False,
 ) -> None:
     """Print the verdict of a run again, and where its report is."""
+    form = chosen(form, json)
     from rankcast.runs.folder import open_run
 
     found = open_run(run, out)
-    if json:
+    if form == "json":
         print_json(found.result.document())
     elif markdown:
         print((found.folder / "report.md").read_text(encoding="utf-8"), end="")
-    else:
+    elif form == "text":
         print_run(found)
+    print_annotations(form, found.findings)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rankcast.cli.findings import annotated, chosen, print_annotations
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import TerminalProgress, print_json, print_run
 from rankcast.errors import ConfigError, show
@@ -27,7 +28,10 @@ def command(
         Path | None,
         typer.Option("--from", help="A run folder: make that run again from its manifest.", show_default=False),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print result.json instead of the verdict.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="text; json: result.json; sarif, github: the findings.")
+    ] = "text",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Replay a study's lists, judge them, compare with production, and write a run folder with its report.
@@ -41,14 +45,17 @@ def command(
         raise ConfigError(
             "expected either a study (rankcast run study.yaml) or a run to repeat (rankcast run --from RUN)"
         )
+    form = chosen(form, json)
     from rankcast.study import run
 
     shown = Progress() if quiet else TerminalProgress()
-    done = run(study, out, shown, memory=parse_memory(memory), processes=processes, repeat=repeat)
-    if json:
+    size = parse_memory(memory)
+    done = annotated(form, lambda: run(study, out, shown, memory=size, processes=processes, repeat=repeat))
+    if form == "json":
         print_json(done.result.document())
-    else:
+    elif form == "text":
         print_run(done)
+    print_annotations(form, done.findings)
     raise typer.Exit(done.exit_code())
 
 

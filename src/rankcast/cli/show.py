@@ -12,7 +12,7 @@ from rankcast.progress import Progress
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rankcast.records import ComparisonRow, Fidelity, LedgerRow, Result
+    from rankcast.records import ComparisonRow, Fidelity, Finding, LedgerRow, Result
     from rankcast.runs.folder import Run
 
 Item = TypeVar("Item")
@@ -76,9 +76,7 @@ def print_run(run: Run) -> None:
         print(f"{plain(name)}: {one.decision}\n  {plain(one.because)}")
     if not result.decision:
         print("nothing to decide: all variants are references")
-    for finding in result.findings:
-        if finding.status == "fired":
-            print(f"{finding.rule} {finding.name} ({finding.severity}): {plain(finding.evidence)}")
+    print_findings(result.findings)
     for line in result.results.reversals[:_MOST_REVERSALS]:
         print(f"THE OTHER WAY: {plain(line)}")
     invalid = any(one.decision == "invalid" for one in result.decision.values())
@@ -88,6 +86,22 @@ def print_run(run: Run) -> None:
     _print_late(result)
     _print_fidelity(result.results.fidelity)
     print(f"report: {run.report}")
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """What fired, the worst first; what is waived; what cannot be checked; how many passed."""
+    for one in sorted(findings, key=lambda one: (one.severity != "error", one.rule)):
+        if one.status == "fired":
+            print(plain(f"{one.rule} {one.name} ({one.severity}): {one.evidence}"))
+            print(plain(f"  {one.remedy}"))
+    for one in findings:
+        if one.status == "waived":
+            print(plain(f"{one.rule} {one.name} waived, {one.waived}: {one.evidence}"))
+    if findings:
+        blind = [one.rule for one in findings if one.status == "cannot check"]
+        passed = sum(one.status == "passed" for one in findings)
+        told = f"; cannot check {', '.join(blind)}: the report says what is missing" if blind else ""
+        print(f"rules: {passed} of {len(findings)} passed{told}")
 
 
 def _print_averages(result: Result) -> None:

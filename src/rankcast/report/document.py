@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from rankcast.errors import clip
-from rankcast.records import AverageRow, ComparisonRow, LedgerRow, MetricRow, Result
+from rankcast.records import AverageRow, ComparisonRow, Finding, LedgerRow, MetricRow, Result
 from rankcast.tables import columns as c
 from rankcast.text import LONGEST
 
@@ -63,6 +63,12 @@ class SegmentTable:
         return cls(sorted(rows, key=lambda row: -row.n_requests)[:SEGMENT_ROWS], len(rows) - SEGMENT_ROWS)
 
 
+def _names(findings: list[Finding]) -> str:
+    if len(findings) == 1:
+        return f"{findings[0].rule} {findings[0].name}"
+    return ", ".join(one.rule for one in findings)
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything that is shown: the result, the manifest, some lists."""
@@ -81,6 +87,37 @@ class Report:
     def confidence(self) -> str:
         """The confidence of all intervals, as people say it."""
         return f"{self.study['compare']['confidence'] * 100:g} %"
+
+    @property
+    def fired(self) -> list[Finding]:
+        """Rules that fired, errors first."""
+        return sorted(self._with("fired"), key=lambda one: (one.severity != "error", one.rule))
+
+    @property
+    def waived(self) -> list[Finding]:
+        """Rules that fired and may."""
+        return self._with("waived")
+
+    @property
+    def blind(self) -> list[Finding]:
+        """Rules whose evidence is missing."""
+        return self._with("cannot check")
+
+    @property
+    def missing(self) -> list[tuple[str, str, str]]:
+        """Of rules that cannot be checked: their names, together where the same is missing; what; how to provide it."""
+        together: dict[tuple[str, str], list[Finding]] = {}
+        for one in self.blind:
+            together.setdefault((one.evidence, one.remedy), []).append(one)
+        return [(_names(of), *text) for text, of in together.items()]
+
+    @property
+    def passed(self) -> list[Finding]:
+        """Rules that found nothing."""
+        return self._with("passed")
+
+    def _with(self, status: str) -> list[Finding]:
+        return [one for one in self.result.findings if one.status == status]
 
     @property
     def overall(self) -> list[ComparisonRow]:

@@ -61,7 +61,7 @@ class Rule:
 
     def cannot(self, missing: str, how: str) -> Finding:
         """What is missing, and how to provide it."""
-        return self._finding("cannot check", self.severity, missing, how)
+        return self._finding("cannot check", self.severity, missing, how, file=".".join(self.at))
 
     def fired(
         self,

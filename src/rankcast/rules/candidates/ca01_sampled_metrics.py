@@ -36,9 +36,11 @@ class SampledMetrics(Rule):
 production: {candidates: scored}
 """
     bad: ClassVar[str] = """
+# study.yaml
+metrics: {also: [ndcg@10]}
 # service.yaml
-production: {candidates: scored}
-# data: the score files hold each relevant item and 49 sampled others, and there are no impressions
+tables: {impressions: null}        # nothing says what production showed
+# data: the score files hold each relevant item and sampled others, fifty for each request
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
@@ -65,11 +67,18 @@ production: {candidates: scored}
             told += "; every relevant item is among them, and each request has as many"
         return self.fired(
             "error" if sampled else "warning",
-            f"{told}, and no fidelity says that production chose them",
-            "rank all items that could have been shown, or production's own candidates, and add `tables.impressions` to prove it",
+            f"{told}, and {_unproven(found)}",
+            "rank all items that could have been shown, or production's own candidates; impressions prove that they are",
             count=round(each),
             of=round(there),
         )
+
+
+def _unproven(found: Found) -> str:
+    fidelity = found.results.fidelity
+    if fidelity is None or fidelity.overlap is None:
+        return "no list that was shown says that production chose them"
+    return f"the replay does not reproduce what was shown (overlap {fidelity.overlap:.3f})"
 
 
 def _open(found: Found) -> float:

@@ -15,7 +15,7 @@ class CandidateSetsDiffer(Rule):
 
     Check: mean Jaccard overlap of a variant's candidates with the baseline's, below 1; an error below the threshold.
     Where `treatment` names candidates, differing is what is tested, and CA05 looks at what they miss. Remedy: score
-    the same candidates, or declare the change. Source: the talk.
+    the same candidates, or declare the change. Source: Goda (Wantedly), 2023.
     """
 
     code: ClassVar[str] = "CA02"
@@ -35,7 +35,7 @@ variants:
 treatment: [scores]
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
-# data: two_tower has scores of 60 % of production's candidates
+# data: two_tower has scores of twenty posts more for every user, which production does not fetch
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -17,8 +17,8 @@ class UnavailableItemsRanked(Rule):
     Check: rows of the slates whose item was not open at the request's time; an error above the threshold, unless the
     lists that were really shown are no better: then the table of availability is late, or production shows closed
     items, which only a person can tell. Items without any availability row are told apart. Remedy: the step
-    `available`, and a table of availability as of the request. Source: the talk; Ji, Sun, Zhang and Li, TOIS 2023
-    (future items are recommended under leakage).
+    `available`, and a table of availability as of the request. Source: Goda (Wantedly), 2023; Ji, Sun, Zhang and Li,
+    TOIS 2023 (future items are recommended under leakage).
     """
 
     code: ClassVar[str] = "CA03"
@@ -28,11 +28,26 @@ class UnavailableItemsRanked(Rule):
     at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
     good: ClassVar[str] = """
 # service.yaml
-production: {steps: [available]}
+production:
+  steps:
+    - match: {request.job_type: item.job_type}
+    - match: {request.employment: item.employment}
+    - available
+    - not_seen: {events: [apply], within: 365d}
+    - where: NOT item.is_test
+    - cap: {by: item.company_id, at_most: 2}
 """
     bad: ClassVar[str] = """
-# service.yaml
-production: {steps: []}        # the step `available` is left out
+# study.yaml
+treatment: [scores, steps]
+variants:
+  two_tower:
+    steps:             # `available` is left out
+      - match: {request.job_type: item.job_type}
+      - match: {request.employment: item.employment}
+      - not_seen: {events: [apply], within: 365d}
+      - where: NOT item.is_test
+      - cap: {by: item.company_id, at_most: 2}
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

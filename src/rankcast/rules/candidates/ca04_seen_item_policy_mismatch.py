@@ -27,11 +27,26 @@ class SeenItemPolicyMismatch(Rule):
     at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
     good: ClassVar[str] = """
 # service.yaml
-production: {steps: [{not_seen: {events: [apply], within: 365d}}]}
+production:
+  steps:
+    - match: {request.job_type: item.job_type}
+    - match: {request.employment: item.employment}
+    - available
+    - not_seen: {events: [apply], within: 365d}
+    - where: NOT item.is_test
+    - cap: {by: item.company_id, at_most: 2}
 """
     bad: ClassVar[str] = """
-# service.yaml
-production: {steps: []}        # the step `not_seen` is left out
+# study.yaml
+treatment: [scores, steps]
+variants:
+  two_tower:
+    steps:             # `not_seen` is left out
+      - match: {request.job_type: item.job_type}
+      - match: {request.employment: item.employment}
+      - available
+      - where: NOT item.is_test
+      - cap: {by: item.company_id, at_most: 2}
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

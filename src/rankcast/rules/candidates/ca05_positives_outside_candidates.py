@@ -27,13 +27,15 @@ class PositivesOutsideCandidates(Rule):
     at: ClassVar[tuple[str, ...]] = ("service", "production", "candidates")
     good: ClassVar[str] = """
 # service.yaml
-labels: {attribute: request_id}
+labels: {attribute: last_request}
+rules: {CA05: {warn: 40%}}      # labels of other surfaces count too, and the team knows it
 """
     bad: ClassVar[str] = """
 # study.yaml
+fidelity: {at_least: 0.5}
 variants:
   production: {scores: {path: ../data/scores/production.parquet}}
-# data: half of the candidates are missing in all score files
+# data: a third of the posts have a new id in the log, and the old one in all score files
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

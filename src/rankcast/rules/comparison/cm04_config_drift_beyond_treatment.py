@@ -60,21 +60,21 @@ treatment: [steps]            # but two_tower brings its own scores
             )
         changed = {one.name: changes for one in mine for changes in [_changed(one, base, said)] if changes}
         until = base.spec.trained_until
-        fresher = [
+        other = [
             one.name
             for one in mine
             if until is not None
             and one.spec.trained_until is not None
-            and plan.instant(one.spec.trained_until) > plan.instant(until)
+            and plan.instant(one.spec.trained_until) != plan.instant(until)
         ]
-        if fresher:
+        if other:
             return self.fired(
                 "warning",
-                f"{', '.join(fresher)} was trained on later data than {base.name} ({until})",
-                "train both on data until the same day: else fresher data are part of the difference",
-                count=len(fresher),
+                f"{', '.join(other)} was trained on data until another day than {base.name} ({until})",
+                "train both on data until the same day: else the age of the data is part of the difference",
+                count=len(other),
                 of=len(mine),
-                at=("study", "variants", fresher[0], "trained_until"),
+                at=("study", "variants", other[0], "trained_until"),
             )
         told = (
             "; ".join(f"{name} changes {', '.join(changes)}" for name, changes in changed.items())

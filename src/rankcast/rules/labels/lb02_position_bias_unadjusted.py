@@ -29,13 +29,13 @@ class PositionBiasUnadjusted(Rule):
     at: ClassVar[tuple[str, ...]] = ("study", "metrics")
     good: ClassVar[str] = """
 # study.yaml
-metrics: {primary: "dcg(discount=examined)@10"}
+metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
 """
     bad: ClassVar[str] = """
 # study.yaml
-metrics: {primary: dcg@10}
+metrics: {primary: dcg@10, also: [ndcg@10]}
 # service.yaml
-labels: {grades: {click: 1}}
+labels: {grades: {click: 1, bookmark: null, apply: null}}
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -78,6 +78,9 @@ variants:
         rbo = {row.variant: row.rbo_to_log for row in found.results.shown if row.rbo_to_log is not None}
         mine = {name: rbo[name] for name in decided_of(plan) if name in rbo}
         base = rbo.get(plan.study.baseline)
+        own = next(one for one in plan.variants if one.name == plan.study.baseline)
+        if not own.decided:
+            base = None  # a reference was not made to reproduce the log, so being closer to it says nothing
         if base is None or not mine:
             return self.cannot(
                 "neither features nor lists that were shown say whether a model repeats production",

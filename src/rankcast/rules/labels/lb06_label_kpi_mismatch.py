@@ -17,7 +17,7 @@ class LabelKpiMismatch(Rule):
     Check: `online.events` (or else the graded kinds that `online.metric` names) are not graded, or not the best
     grade; and the primary difference on labels of these kinds alone has the other sign: an error. Effect: that
     difference. Remedy: grade the events that the online metric counts highest; an easier label only beside them.
-    Source: the talk; Hayashi, Goda and Saito, RecSys 2025, on labels in between.
+    Source: Goda (Wantedly), 2023; Hayashi, Goda and Saito, RecSys 2025, on labels in between.
     """
 
     code: ClassVar[str] = "LB06"
@@ -35,7 +35,8 @@ labels: {grades: {click: 1, bookmark: 2, apply: 4}}
 # study.yaml
 online: {metric: applications_per_user, events: [apply]}
 # service.yaml
-labels: {grades: {click: 1}}
+labels: {grades: {click: 1, bookmark: 1, apply: 1}}
+# data: two_tower earns clicks and loses applications
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

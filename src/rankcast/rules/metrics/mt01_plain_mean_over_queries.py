@@ -23,7 +23,8 @@ class PlainMeanOverQueries(Rule):
     Check: the average that decides is `request.<column>`; or the requests have a column of usage (sessions, searches,
     volume ...) and `targets.weight` does not name it. Effect: the difference by traffic, or with those weights; it is
     an error where that has the other sign. Otherwise a warning where the weights are worth fewer equal requests than
-    the threshold (Kish: (sum w)^2 / sum w^2). Remedy: let `request` decide, or weigh by use. Source: the talk.
+    the threshold (Kish: (sum w)^2 / sum w^2). Remedy: let `request` decide, or weigh by use. Source: Goda (Wantedly),
+    2023.
     """
 
     code: ClassVar[str] = "MT01"

@@ -12,8 +12,8 @@ class MetricNeverValidated(OfHistory):
     """The offline metric is trusted, and nobody ever held it against an online test.
 
     Check: past pairs of offline and online differences of this metric on this surface, fewer than the threshold.
-    Remedy: replay both arms of past online tests; call the verdict unvalidated until then. Source: the talk; Mogenet
-    and others, RecSys 2019.
+    Remedy: replay both arms of past online tests; call the verdict unvalidated until then. Source: Goda (Wantedly),
+    2023; Mogenet and others, RecSys 2019.
     """
 
     code: ClassVar[str] = "ON01"

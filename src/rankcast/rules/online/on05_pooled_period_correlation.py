@@ -13,7 +13,7 @@ class PooledPeriodCorrelation(OfHistory):
     (Simpson).
 
     Check: more than one version of the pipeline in one correlation, or a pooled correlation outside the interval of
-    every period. Remedy: a correlation a period, pooled in part. Source: the talk.
+    every period. Remedy: a correlation a period, pooled in part. Source: Goda (Wantedly), 2023.
     """
 
     code: ClassVar[str] = "ON05"

@@ -30,12 +30,25 @@ class PostprocessNotReplayed(Rule):
     good: ClassVar[str] = """
 # service.yaml
 production:
-  steps: [{match: {request.job_type: item.job_type}}, available]
+  steps:
+    - match: {request.job_type: item.job_type}
+    - match: {request.employment: item.employment}
+    - available
+    - not_seen: {events: [apply], within: 365d}
+    - where: NOT item.is_test
+    - cap: {by: item.company_id, at_most: 2}
 """
     bad: ClassVar[str] = """
 # service.yaml
 production:
-  steps: [available]          # the filter that the user set is forgotten
+  steps:                 # the filter of employment is forgotten
+    - match: {request.job_type: item.job_type}
+    - available
+    - not_seen: {events: [apply], within: 365d}
+    - where: NOT item.is_test
+    - cap: {by: item.company_id, at_most: 2}
+# study.yaml
+fidelity: {at_least: 0.8}    # low enough to hide it
 """
 
     def check(self, evidence: Evidence) -> Finding:

@@ -17,8 +17,8 @@ class ReplayFidelityLow(Rule):
     Check: mean overlap of the baseline's slates with the impressions; an error below the study's `fidelity.at_least`,
     a warning below the threshold. Where that holds, a warning for a mean rank error of common items above the
     threshold, or too few requests with scores of the baseline. Remedy: find the step, batch or time zone in which
-    replay and production differ; the suspects of the report name some. Source: the talk; Webber, Moffat and Zobel,
-    2010.
+    replay and production differ; the suspects of the report name some. Source: Goda (Wantedly), 2023; Webber, Moffat
+    and Zobel, 2010.
     """
 
     code: ClassVar[str] = "RP02"
@@ -27,12 +27,16 @@ class ReplayFidelityLow(Rule):
     severity: ClassVar[Severity] = "error"
     at: ClassVar[tuple[str, ...]] = ("study", "fidelity")
     good: ClassVar[str] = """
-# service.yaml
-timezone: Asia/Tokyo
+# study.yaml
+variants:
+  production: {scores: {path: ../data/scores/production.parquet}}
+# data: the scores that served, with the time of each batch
 """
     bad: ClassVar[str] = """
-# service.yaml
-timezone: UTC                # the log is in local time: everything is nine hours off
+# study.yaml
+variants:
+  production: {scores: {path: ../data/scores/production.parquet}}
+# data: scores of a model that was trained again since, not those that served
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -32,6 +32,7 @@ variants:
 """
     bad: ClassVar[str] = """
 # study.yaml
+treatment: [scores, candidates]
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 # data: two_tower wrote its best ten only, before the filters

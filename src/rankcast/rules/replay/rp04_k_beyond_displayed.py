@@ -19,7 +19,7 @@ class KBeyondDisplayed(Rule):
     Check: the largest cut-off k of the metrics of hits (the whole list counts as `served`) against the length of the
     lists that were really shown, at the quantile of the threshold; where `behaviour.depth` is logged, against how far
     users scrolled. Remedy: k = the page that users see, or a metric that weighs ranks by how far users look
-    (`discount=examined`). Source: the talk.
+    (`discount=examined`). Source: Goda (Wantedly), 2023.
     """
 
     code: ClassVar[str] = "RP04"
@@ -34,8 +34,6 @@ metrics: {primary: dcg@10}
     bad: ClassVar[str] = """
 # study.yaml
 metrics: {primary: dcg@10, also: [ndcg@50]}
-# service.yaml
-production: {served: 50}
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

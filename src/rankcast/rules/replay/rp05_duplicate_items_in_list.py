@@ -25,14 +25,13 @@ class DuplicateItemsInList(Rule):
     at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
     good: ClassVar[str] = """
 # service.yaml
-production: {candidates: scored}
+tables: {impressions: {path: data/impressions.parquet}}
+# data: a list shows a post once
 """
     bad: ClassVar[str] = """
-# study.yaml
-treatment: [scores, candidates]
-variants:
-  two_tower: {candidates: impressions}
-# data: the logged lists show some posts twice
+# service.yaml
+tables: {impressions: {path: data/impressions.parquet}}
+# data: one list in twenty shows its first post at rank 10 again
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -16,13 +16,13 @@ class NotReproducible(Rule):
     Check: the run holds both files' text, the content hash of every input, seed, versions and the hash of private
     code, always. Private code (steps, variants, metrics of your own) is known by its hash alone: outside a git
     commit, or changed since, it is a warning, since nobody can get it back. Remedy: commit the code, then run.
-    Source: the talk; Bellogín and Said, 2021.
+    Source: Goda (Wantedly), 2023; Bellogín and Said, 2021.
     """
 
     code: ClassVar[str] = "RE02"
     name: ClassVar[str] = "not-reproducible"
     moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
+    severity: ClassVar[Severity] = "warning"
     at: ClassVar[tuple[str, ...]] = ("study",)
     good: ClassVar[str] = """
 # study.yaml

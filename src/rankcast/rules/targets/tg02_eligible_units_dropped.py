@@ -34,7 +34,7 @@ variants:
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
-# data: a tenth of the users have no row
+# data: one user in fifteen has no row
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -17,8 +17,8 @@ class AttritionUnexplained(Rule):
 
     Check: in every row of the ledger, in = out + lost, with a reason, and each step begins where the one before ended
     (an error); impressions, or events with a `request_id`, of requests that the table of requests does not have (a
-    warning). Remedy: load all requests and let `targets.where` say who counts. Source: the talk; in spirit the
-    sample-ratio check of online tests (Fabijan and others, 2019).
+    warning). Remedy: load all requests and let `targets.where` say who counts. Source: Goda (Wantedly), 2023; in
+    spirit the sample-ratio check of online tests (Fabijan and others, 2019).
     """
 
     code: ClassVar[str] = "TG03"

@@ -16,7 +16,7 @@ class ModelDependentEvalSet(Rule):
 
     Check: the requests with a value of a metric differ between variants; an error for the primary metric, a warning
     for others. Remedy: a metric that has a value for an empty list; leaving requests out for all variants is no
-    remedy, it drops the hard ones. Source: the talk.
+    remedy, it drops the hard ones. Source: Goda (Wantedly), 2023.
     """
 
     code: ClassVar[str] = "TG04"
@@ -31,7 +31,7 @@ metrics: {primary: dcg@10}            # an empty list is worth 0
     bad: ClassVar[str] = """
 # study.yaml
 metrics: {primary: "diversity(by=item.company_id)@10"}   # an empty list has none: who shows nothing is not judged
-# data: two_tower has no scores for some users
+# data: two_tower has no scores for one user in thirty
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

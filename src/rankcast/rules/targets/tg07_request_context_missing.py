@@ -10,6 +10,7 @@ from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
 from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.tables.logs import Bools, Ints
 
 _DAY = 86_400_000_000
 _FEWEST = 20  # requests of a day that say anything
@@ -18,9 +19,9 @@ _FEWEST = 20  # requests of a day that say anything
 class RequestContextMissing(Rule):
     """A filter that was not logged is a filter that is not replayed.
 
-    Check: a column of requests that a step reads has nulls in more requests than the threshold, in some days far more
-    than in others (twice as many, and half of them at least): then it is the log, not the user, that has no value.
-    Remedy: log the filters of every request. Source: practice.
+    Check: a column of requests that a step reads is null in more requests than the threshold, and on some day fewer
+    than half as many requests as usual have a value (by more than four standard deviations): then it is the log, not
+    the user, that has none. Remedy: log the filters of every request. Source: practice.
     """
 
     code: ClassVar[str] = "TG07"
@@ -30,11 +31,12 @@ class RequestContextMissing(Rule):
     at: ClassVar[tuple[str, ...]] = ("service", "tables", "requests")
     good: ClassVar[str] = """
 # service.yaml
-production: {steps: [{match: {request.job_type: item.job_type}}]}
+tables: {requests: {path: data/requests.parquet}}
+# data: job_type is null where the user set no filter, on all days alike
 """
     bad: ClassVar[str] = """
 # service.yaml
-production: {steps: [{match: {request.job_type: item.job_type}}]}
+tables: {requests: {path: data/requests.parquet}}
 # data: for three days job_type was not logged
 """
 
@@ -51,24 +53,28 @@ production: {steps: [{match: {request.job_type: item.job_type}}]}
             return self.cannot(
                 "no step reads a column of requests", "filters that users set are columns of requests, read by `match`"
             )
-        day = (found.logs.requests.time[found.replayed] - found.logs.requests.time[found.replayed].min()) // _DAY
+        day = (found.logs.requests.time[found.replayed] - plan.instant(plan.study.period.from_)) // _DAY
+        size = np.bincount(day)
         told = []
         for name in columns:
             null = found.logs.requests.frame[name].gather(found.replayed).is_null().to_numpy()
-            share = np.bincount(day, null) / np.maximum(np.bincount(day), 1)
-            share = share[np.bincount(day) >= _FEWEST]
             told.append(f"{name} {null.mean():.1%}")
-            if (
-                len(share) > 1
-                and null.mean() > self.limit(plan, "warn")
-                and share.max() > max(0.5, 2 * float(np.median(share)))
-            ):
+            usual = _usual(null, day, size)
+            filled, expected = np.bincount(day, ~null), size * (1 - usual)
+            noise = 4 * np.sqrt(expected * usual)
+            odd = (size >= _FEWEST) & (filled < expected / 2) & (expected - filled > noise)
+            if odd.any() and null.mean() > self.limit(plan, "warn"):
                 return self.fired(
                     "warning",
-                    f"request.{name} is null in {null.mean():.1%} of the requests, in {share.max():.0%} on the worst day "
-                    f"and {np.median(share):.0%} on the median day",
+                    f"request.{name} is null in {usual:.0%} of the requests on most days, and in "
+                    f"{1 - filled[odd].sum() / size[odd].sum():.0%} on {int(odd.sum())} of {len(size)} days",
                     "log the filters of every request; leave those days out",
                     count=int(null.sum()),
                     of=len(null),
                 )
         return self.passed(f"null: {', '.join(told)}, alike on all days", 0, len(day))
+
+
+def _usual(null: Bools, day: Ints, size: Ints) -> float:
+    """The share of nulls on the median day."""
+    return float(np.median((np.bincount(day, null) / np.maximum(size, 1))[size > 0]))

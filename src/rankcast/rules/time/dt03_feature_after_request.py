@@ -33,7 +33,7 @@ variants:
 # study.yaml
 variants:
   two_tower: {training: {features: {path: ../data/features.parquet}}}
-# data: click_rate was computed at the end of the period, after the requests
+# data: features.parquet has a click_rate as of the end of the period, after all requests
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -37,7 +37,7 @@ targets: {where: "request.surface = 'home' AND NOT request.is_bot"}
     bad: ClassVar[str] = """
 # service.yaml
 targets: {where: "request.surface = 'home'"}
-# data: one user has a fifth of all events, half a second apart
+# data: crawlers click on all posts that they are shown, half a second apart
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
@@ -53,10 +53,11 @@ targets: {where: "request.surface = 'home'"}
         if len(odd):
             worst = odd[np.argsort(-share[odd], kind="stable")]
             keep = ~np.isin(found.logs.requests.user[found.targets], odd)
+            quick = f", most of them less than {self.limit(plan, 'gap'):g} s apart" if len(fast) else ""
             return self.fired(
                 "warning",
-                f"{len(odd):,} of {len(users):,} users behave like no person: together {share[odd].sum():.1%} of all events, "
-                f"{len(fast):,} with less than {self.limit(plan, 'gap'):g} s between most of them",
+                f"{len(odd):,} of {len(users):,} users {'is' if len(odd) == 1 else 'are'} busier than a person: "
+                f"{share[odd].sum():.1%} of all events{quick}",
                 "leave bots and test accounts out in `targets.where`, or weigh users alike (`average: user`)",
                 count=len(odd),
                 of=len(users),

@@ -30,7 +30,7 @@ tables: {events: {path: data/events.parquet}}
     bad: ClassVar[str] = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
-# data: events of phones are a minute early
+# data: the phones of a third of the users are a minute behind
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
