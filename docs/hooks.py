@@ -5,11 +5,20 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import click
+from typer.main import get_command
+
 from rankcast import plugins
+from rankcast.cli.app import app
+from rankcast.cli.guard import EXIT_CODES
 from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.evaluate.page import Page, all_pages
+from rankcast.records import Result
 from rankcast.replay.drawing import drawing
+from rankcast.rules.page import RulePage
+from rankcast.rules.page import all_pages as rule_pages
+from rankcast.tables.schema import CANDIDATES, FEATURES, LABELS, PLACEMENTS, SCHEMAS, SCORES, SLATES
 
 GROUPS = {
     "metrics": (
@@ -33,7 +42,15 @@ GROUPS = {
     "rules": (
         plugins.RULES,
         "Rules",
-        "Anti-patterns that fire. A rule without evidence says `cannot check`, never passed.",
+        (
+            "Anti-patterns that fire. A rule says one of four things: **passed**, with what it was held against; **fired**, a "
+            "warning or an error; **cannot check**, with what is missing and how to provide it; **waived**, where the study's "
+            "`allow` gives a reason and an end. An error makes the decision `invalid`. A warning becomes an error where the "
+            "difference without "
+            "the problem surely has the other sign. A share of fewer than 100 requests makes no error: it may be chance. "
+            "The good and the bad study of each page are the rule's tests, merged into "
+            "[a clean study](../guide/rules-matrix.md); [which rule said what](../guide/rules-matrix.md) is their outcome."
+        ),
     ),
 }
 
@@ -44,13 +61,156 @@ def reference(group: str) -> str:
     parts = [f"# {title}", "", intro, ""]
     if group == "metrics":
         return "\n".join([*parts, *(line for page in all_pages() for line in _metric(page))])
+    if group == "rules":
+        return "\n".join([*parts, *_rules()])
     for entry in plugins.names(name):
-        cls = plugins.load(name, entry)
-        heading = f"{entry} {cls.name}" if group == "rules" else entry
-        parts += [f"## {heading}", "", inspect.getdoc(cls) or "", ""]
+        parts += [f"## {entry}", "", inspect.getdoc(plugins.load(name, entry)) or "", ""]
         picture = drawing(entry) if group == "steps" else None
         parts += ["```text", picture, "```", ""] if picture else []
     return "\n".join(parts)
+
+
+def _rules() -> list[str]:
+    """An overview, then a section for every rule."""
+    pages = rule_pages()
+    lines = ["| rule | looks at | at worst | |", "| --- | --- | --- | --- |"]
+    lines += [_overview(one) for one in pages]
+    return [*lines, "", *(one.markdown() for one in pages)]
+
+
+def _overview(one: RulePage) -> str:
+    link = f"[{one.code} {one.name}](#{one.code.lower()}-{one.name})"
+    return f"| {link} | {one.moment} | {one.severity} | {one.wrong.partition('. ')[0]} |"
+
+
+def commands() -> str:
+    """Every command with its arguments and options, and every exit code."""
+    root = get_command(app)
+    parts = ["# Every command", "", "Generated from the commands. Progress goes to stderr, the result to stdout.", ""]
+    with click.Context(root, info_name="rankcast") as context:
+        for name, command in root.commands.items():
+            parts += [f"## rankcast {name}", "", " ".join((command.help or "").split()), ""]
+            rows = [_parameter(one, context) for one in command.params if one.name != "help"]
+            parts += ["| | default | meaning |", "| --- | --- | --- |", *rows, ""] if rows else []
+    parts += ["## Exit codes", "", "| exit code | meaning |", "| --- | --- |"]
+    parts += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join([*parts, ""])
+
+
+def _parameter(one: Any, context: Any) -> str:
+    names = (
+        f"`{(one.name or '').upper()}`"
+        if one.param_type_name == "argument"
+        else ", ".join(f"`{name}`" for name in one.opts)
+    )
+    default = one.get_default(context)
+    shown = "" if default in (None, False, (), []) else f"`{default}`"
+    return f"| {names} | {shown} | {' '.join((one.help or '').split()).replace('|', chr(92) + '|')} |"
+
+
+COLUMNS = {
+    "request_id": "one list that was asked for",
+    "user_id": "who asked, or acted; null is refused: `coalesce(user_id, session_id)` in `sql`",
+    "item_id": "what is shown, or acted on",
+    "timestamp": "when; without a zone, in the service's `timezone`",
+    "open_at": "from when the item can be shown",
+    "close_at": "from when it cannot any more; null: still open",
+    "rank": "place in the list, from 1",
+    "event": "the kind of event, as `labels.grades` names it",
+    "score": "how good the model takes the item to be: higher is better; NaN and null are refused",
+    "computed_at": "when the batch of scores was computed: the newest one at the request's time is used",
+    "as_of": "when the row of features was known; rule DT03 holds it against its request",
+    "grade": "how good the item is for the request",
+}
+
+
+def tables() -> str:
+    """Every column of every table that comes in."""
+    intro = (
+        "Generated from the schemas by which tables are checked when they come in. Other names are mapped with "
+        "`columns: {ours: theirs}`. Further columns of requests, items and users are kept, for filters, segments and metrics."
+    )
+    parts = ["# Every table and column", "", intro, ""]
+    for schema in (*SCHEMAS.values(), SCORES, CANDIDATES, PLACEMENTS, FEATURES, SLATES, LABELS):
+        parts += [f"## {schema.table}", "", "| column | holds | needed | meaning |", "| --- | --- | --- | --- |"]
+        either = {column: pair for pair in schema.either for column in pair}
+        for column, kind in schema.kinds.items():
+            needed = "yes" if column in schema.required else ""
+            if column in either:
+                needed = "one of " + " and ".join(f"`{one}`" for one in either[column])
+            null = "; may be null" if column in schema.nullable else ""
+            parts.append(f"| `{column}` | {kind.value}{null} | {needed} | {COLUMNS[column]} |")
+        if schema.unique:
+            parts += ["", f"Each {', '.join(f'`{one}`' for one in schema.unique)} once."]
+        parts.append("")
+    return "\n".join(parts)
+
+
+WORDS = {  # keys that mean the same everywhere
+    "variant": "name of the variant",
+    "baseline": "name of the baseline",
+    "metric": "canonical string of the metric",
+    "segment": "the part of the targets; null: all of them",
+    "low": "lower end of the interval",
+    "high": "upper end of the interval",
+    "p": "two-sided p of no difference",
+    "p_adjusted": "the same, adjusted within its family",
+    "difference": "variant minus baseline",
+    "value": "the weighted mean",
+    "n_requests": "requests that take part",
+    "n_users": "users that take part",
+    "requests": "number of requests",
+    "verdict": "better, worse, equivalent or undecided",
+    "rule": "code of the rule",
+    "evidence": "what was found",
+    "remedy": "what to do next",
+    "status": "passed, fired, cannot check or waived",
+    "severity": "of a finding that fired; else the most that it can be",
+    "step": "name of the step",
+    "reason": "why",
+    "in": "what came in",
+    "out": "what is left",
+    "lost": "what was lost",
+}
+
+
+def results() -> str:
+    """Every key of result.json, findings among them."""
+    schema = Result.model_json_schema(by_alias=True)
+    parts = [
+        "# Every key of result.json",
+        "",
+        "Generated from the records; `rankcast schema result` prints their JSON Schema.",
+        "",
+    ]
+    for name, model in {"result.json": schema, **schema["$defs"]}.items():
+        parts += [
+            f"## {name}",
+            "",
+            " ".join(model.get("description", "").split()),
+            "",
+            "| key | kind | meaning |",
+            "| --- | --- | --- |",
+        ]
+        for key, value in model.get("properties", {}).items():
+            meaning = " ".join(value.get("description", WORDS.get(key, "")).split()).replace("|", "\\|")
+            parts.append(f"| `{key}` | {_kind(value)} | {meaning} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _kind(value: dict[str, Any]) -> str:
+    """What a key holds, in words."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in value:
+        return " or ".join(_kind(one) for one in value["anyOf"])
+    if "enum" in value or "const" in value:
+        return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
+    inner = {"array": value.get("items"), "object": value.get("additionalProperties")}.get(value.get("type", ""))
+    word = {"array": "list", "object": "mapping"}.get(value.get("type", ""), str(value.get("type", "value")))
+    return f"{word} of {_kind(inner)}" if isinstance(inner, dict) and inner else word
 
 
 def _metric(page: Page) -> list[str]:
@@ -111,5 +271,6 @@ def on_files(files: Any, config: Any) -> Any:
 
     for group in GROUPS:
         files.append(File.generated(config, f"reference/{group}.md", content=reference(group)))
-    files.append(File.generated(config, "reference/keys.md", content=keys()))
+    for name, content in {"keys": keys, "commands": commands, "tables": tables, "results": results}.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=content()))
     return files

@@ -26,6 +26,8 @@ from rankcast.evaluate.judge import Scene, Slates, judge
 from rankcast.evaluate.judged import Judged
 from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, values
 from rankcast.evaluate.page import page_of
+from rankcast.rules.page import MOMENTS
+from rankcast.rules.page import page as rule_page
 from rankcast.evaluate.truth.labels import Labels
 from rankcast.tables.ragged import offsets
 
@@ -386,8 +388,11 @@ def test_everything_registered_keeps_its_promises(group: str, name: str) -> None
         assert cls.__eq__ is not object.__eq__
     if group == plugins.RULES:
         assert re.fullmatch(r"[A-Z]{2}[0-9]{2}", name)
-        assert cls.moment in {"plan", "result"}
-        assert all(word in inspect.getdoc(cls) for word in ("Check:", "Remedy:"))
+        page = rule_page(cls)
+        assert page.moment in MOMENTS
+        assert page.severity in {"error", "warning"}
+        assert all((page.wrong, page.check, page.remedy, page.source, page.since, page.good, page.bad))
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", cls.name)
 
 
 def plainest(cls: type[Metric]) -> Metric:

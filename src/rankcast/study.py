@@ -230,7 +230,7 @@ class _Experiment:
         )
         made = Made(self.plan, logs, labels, population, work, done, table, loaded.features, self._origin())
         findings = self.clock.time("rules", lambda: check_all(made.evidence(results)))
-        reason = merge.invalid(fidelity, self.plan.study.fidelity.at_least)
+        reason = merge.invalid(fidelity, self.plan.study.fidelity.at_least, waived="RP02" in self.plan.study.allow)
         kept = waiting if self.plan.service.labels.late == "report" else ()
         beside = besides(table, fidelity, concluded.averages, concluded.comparisons, kept)
         decision = decide(table, concluded.comparisons, reason, findings, terms.correction, beside)

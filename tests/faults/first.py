@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
 import numpy as np
 import polars as pl
 
@@ -14,7 +17,9 @@ REFUSED = "a run that has no request to replay is refused"
 
 # --- What is taken away ---
 
-WITHOUT_CLICKS = "# study.yaml\nmetrics: {also: [ndcg@10]}"  # a discount by how far users look needs clicks on logged lists
+WITHOUT_CLICKS = (
+    "# study.yaml\nmetrics: {also: [ndcg@10]}"  # a discount by how far users look needs clicks on logged lists
+)
 NO_IMPRESSIONS = f"# service.yaml\ntables: {{impressions: null}}\n{WITHOUT_CLICKS}"
 
 
@@ -46,7 +51,9 @@ def nothing_in_time(case: Case) -> None:
 
 
 no_impressions = saying(NO_IMPRESSIONS)
-no_availability = saying("# service.yaml\ntables: {availability: null}\nproduction: {steps: [{match: {request.job_type: item.job_type}}]}")
+no_availability = saying(
+    "# service.yaml\ntables: {availability: null}\nproduction: {steps: [{match: {request.job_type: item.job_type}}]}"
+)
 no_filters = saying("# service.yaml\nproduction: {steps: [available]}")
 no_second_model = saying("# study.yaml\nvariants: {two_tower: null}")
 no_split = saying("# study.yaml\nvariants: {two_tower: {training: {split: null}}}")
@@ -61,27 +68,35 @@ def features_from_the_end(case: Case) -> None:
     """A click rate of each post over the whole period."""
     clicks = case.table("events").filter(pl.col("event") == "click").group_by("item_id").len("clicks")
     shown = case.table("impressions").group_by("item_id").len("shown")
-    rate = shown.join(clicks, on="item_id", how="left").select("item_id", click_rate=pl.col("clicks").fill_null(0) / pl.col("shown"))
+    rate = shown.join(clicks, on="item_id", how="left").select(
+        "item_id", click_rate=pl.col("clicks").fill_null(0) / pl.col("shown")
+    )
     features = case.table("features").join(rate, on="item_id", how="left", maintain_order="left")
     case.put("features", features.with_columns(as_of=pl.datetime(2023, 10, 16, time_unit="us")))
 
 
-def events_end_with_the_period(case: Case) -> None:
-    case.put("events", case.table("events").filter(pl.col("timestamp") < pl.datetime(2023, 10, 16)))
+def log_ends_early(case: Case) -> None:
+    case.put("events", case.table("events").filter(pl.col("timestamp") < pl.datetime(2023, 10, 14)))
 
 
 def crawlers(case: Case) -> None:
-    """The bots click on all that is shown to them, half a second apart."""
-    events = case.table("events")
-    asked = case.table("requests").filter(pl.col("is_bot")).select("request_id", "user_id", "requested_at")
-    clicks = case.table("impressions").join(asked, on="request_id").select(
-        "user_id",
-        "item_id",
-        timestamp=pl.col("requested_at") + pl.duration(milliseconds=500) * pl.col("rank"),
-        event=pl.lit("click"),
-        request_id="request_id",
+    """Bots repeat each request of theirs every ten seconds, and click on all that they are shown, half a second apart."""
+    requests, shown, events = case.table("requests"), case.table("impressions"), case.table("events")
+    more = (
+        requests.filter("is_bot")
+        .join(pl.DataFrame({"n": range(1, 26)}), how="cross")
+        .with_columns(
+            old="request_id",
+            request_id=pl.format("{}-{}", "request_id", "n"),
+            requested_at=pl.col("requested_at") + pl.duration(seconds=10 * pl.col("n")),
+        )
     )
-    case.put("events", pl.concat([events, clicks.cast(events.schema)]))
+    lists = shown.rename({"request_id": "old"}).join(more, on="old")
+    moment = pl.col("requested_at") + pl.duration(milliseconds=500 * pl.col("rank"))
+    clicks = lists.with_columns(timestamp=moment, event=pl.lit("click"))
+    case.put("requests", pl.concat([requests, more.select(requests.columns)]))
+    case.put("impressions", pl.concat([shown, lists.select(shown.columns)]))
+    case.put("events", pl.concat([events, clicks.select(events.columns)]))
 
 
 def events_twice(case: Case) -> None:
@@ -103,6 +118,35 @@ def unscored(case: Case, every: int) -> None:
     """Every n-th user has no row of two_tower."""
     scores = case.table("scores/two_tower")
     case.put("scores/two_tower", scores.filter(pl.col("user_id").str.tail(5).cast(pl.Int64) % every != 0))
+
+
+PRIVATE = '''
+import numpy as np
+
+from rankcast.evaluate.metric import RequestMetric
+
+
+class ShareOfHits(RequestMetric):
+    """share of hits = relevant items / items shown; an empty list has none."""
+
+    source = "ours"
+
+    def values(self, judged):
+        shown = judged.shown(self.k)
+        return np.divide(judged.relevant_hits(1, self.k), shown, out=np.full(judged.n, np.nan), where=shown > 0)
+'''
+
+
+def not_judged_where_empty(case: Case) -> None:
+    """A metric of the team's own in a module `shop`, and users for whom two_tower shows nothing."""
+    unscored(case, 30)
+    code = case.folder / "shop.py"
+    code.write_text(PRIVATE, encoding="utf-8")
+    spec = spec_from_file_location("shop", code)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["shop"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["shop"])
 
 
 def lost_requests(case: Case) -> None:
@@ -137,16 +181,34 @@ def sampled(case: Case) -> None:
     """Each relevant post and sampled others, fifty a request; whom production showed what is not known."""
     saying(NO_IMPRESSIONS)(case)
     requests, at = case.table("requests").sort("requested_at"), case.table("events").sort("timestamp")
-    last = at.join_asof(requests, left_on="timestamp", right_on="requested_at", by="user_id", tolerance="7d", suffix="_of")
+    last = at.join_asof(
+        requests,
+        left_on="timestamp",
+        right_on="requested_at",
+        by="user_id",
+        tolerance="7d",
+        suffix="_of",
+        check_sortedness=False,
+    )
     known = case.table("items").select("item_id").with_row_index("post")
-    relevant = last.select(pl.col("request_id_of").alias("request_id"), "item_id").drop_nulls().unique().join(known, on="item_id", how="semi")
-    others = requests.select("request_id", pl.int_range(pl.len()).alias("number")).join(pl.DataFrame({"at": range(80)}), how="cross")
-    drawn = others.with_columns(post=(pl.col("number") * 37 + pl.col("at") * 49).cast(pl.UInt32) % len(known)).join(known, on="post")
+    relevant = last.select(pl.col("request_id_of").alias("request_id"), "item_id").drop_nulls().unique()
+    others = requests.select("request_id", pl.int_range(pl.len()).alias("number")).join(
+        pl.DataFrame({"at": range(80)}), how="cross"
+    )
+    drawn = others.with_columns(post=(pl.col("number") * 37 + pl.col("at") * 49).cast(pl.UInt32) % len(known)).join(
+        known, on="post"
+    )
     both = pl.concat([relevant.with_columns(good=pl.lit(1)), drawn.select("request_id", "item_id", good=pl.lit(0))])
-    fifty = both.unique(["request_id", "item_id"], keep="first", maintain_order=True).group_by("request_id", maintain_order=True).head(50)
+    fifty = (
+        both.unique(["request_id", "item_id"], keep="first", maintain_order=True)
+        .group_by("request_id", maintain_order=True)
+        .head(50)
+    )
     for model, better in zip(MODELS, (1.0, 1.5), strict=True):
         luck = np.random.default_rng(1).normal(size=len(fifty))
-        case.put(f"scores/{model}", fifty.select("request_id", "item_id", score=pl.col("good") * better + pl.Series(luck)))
+        case.put(
+            f"scores/{model}", fifty.select("request_id", "item_id", score=pl.col("good") * better + pl.Series(luck))
+        )
 
 
 def more_candidates(case: Case) -> None:
@@ -155,16 +217,22 @@ def more_candidates(case: Case) -> None:
     pools = scores.select("user_id", "computed_at").unique(maintain_order=True)
     after = pools.with_columns(other=pl.col("user_id").shift(-1, fill_value="user-00000").over("computed_at"))
     theirs = scores.select(other="user_id", computed_at="computed_at", item_id="item_id")
-    more = after.join(theirs, on=["other", "computed_at"]).join(scores, on=["user_id", "item_id", "computed_at"], how="anti")
-    some = more.group_by("user_id", "computed_at", maintain_order=True).head(20).with_columns(score=pl.lit(-9.0, pl.Float32))
+    more = after.join(theirs, on=["other", "computed_at"]).join(
+        scores, on=["user_id", "item_id", "computed_at"], how="anti"
+    )
+    some = (
+        more.group_by("user_id", "computed_at", maintain_order=True)
+        .head(20)
+        .with_columns(score=pl.lit(-9.0, pl.Float32))
+    )
     case.put("scores/two_tower", pl.concat([scores, some.select(scores.columns)]))
 
 
 def old_ids(case: Case) -> None:
-    """A third of the posts were posted again under a new id, which the score files do not have."""
+    """More than a fifth of the posts were posted again under a new id, which the score files do not have."""
     items = case.table("items")
     old = pl.col("item_id") + "-old"
-    again = pl.col("item_id").str.tail(5).cast(pl.Int64) % 3 == 0
+    again = pl.col("item_id").str.tail(5).cast(pl.Int64) % 9 < 2
     for name in ("items", "availability"):
         table = case.table(name)
         case.put(name, pl.concat([table, table.filter(again).with_columns(item_id=old)]))
@@ -186,7 +254,10 @@ def shown_twice(case: Case) -> None:
     shown = case.table("impressions")
     chosen = pl.col("request_id").str.tail(7).cast(pl.Int64) % 20 == 0
     first = pl.col("item_id").sort_by("rank").first().over("request_id")
-    case.put("impressions", shown.with_columns(item_id=pl.when(chosen & (pl.col("rank") == 10)).then(first).otherwise(pl.col("item_id"))))
+    case.put(
+        "impressions",
+        shown.with_columns(item_id=pl.when(chosen & (pl.col("rank") == 10)).then(first).otherwise(pl.col("item_id"))),
+    )
 
 
 def trained_again(case: Case) -> None:
@@ -204,7 +275,7 @@ FAULTS: dict[str, Fault] = {
     "DT01": Fault(hide=undated_models),
     "DT02": Fault(hide=no_split),
     "DT03": Fault(features_from_the_end, hide=no_features),
-    "DT04": Fault(events_end_with_the_period, hide=no_events),
+    "DT04": Fault(log_ends_early, hide=no_events),
     "DT05": Fault(always="every study has a period"),
     "DT06": Fault(hide=no_events),
     "DT07": Fault(crawlers, hide=no_events),
@@ -213,7 +284,7 @@ FAULTS: dict[str, Fault] = {
     "TG01": Fault(hide=no_events),
     "TG02": Fault(lambda case: unscored(case, 15), always=REFUSED),
     "TG03": Fault(lost_requests, always="every run has a ledger"),
-    "TG04": Fault(lambda case: unscored(case, 30), hide=no_events),
+    "TG04": Fault(not_judged_where_empty, hide=no_events),
     "TG05": Fault(known_posts_only, hide=undated_models),
     "TG06": Fault(events_of_one_job_type, hide=no_events),
     "TG07": Fault(filters_not_logged, hide=no_filters),

@@ -19,6 +19,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INPUT, BUG, INTERRUPTED, TERMINATED, PIPE_CLOSED = 2, 1, 130, 143, 141
+EXIT_CODES: Mapping[int, str] = {
+    0: "done, and every variant is `go` (or there is nothing to decide)",
+    BUG: "our fault: a bug; the message says how to report it",
+    INPUT: "your input: files, data, usage",
+    3: "a variant is `no-go`, and none is `invalid`",
+    4: "a variant is `undecided`, and none is `no-go` or `invalid`",
+    5: "a variant is `invalid`; `check`: a rule that needs only the plan found an error",
+    INTERRUPTED: "interrupted; nothing half-written is left, and the same command takes the run up where it was",
+    PIPE_CLOSED: "whoever read the output has closed it",
+    TERMINATED: "terminated, as a cluster does; the same command takes the run up where it was",
+}
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

@@ -274,12 +274,18 @@ class _Loader:
     def _rules(self, plan: Plan, study: Document, service: Document) -> None:
         """Codes and thresholds that no rule has."""
         for code in plan.study.allow:
-            self._try(partial(self.vocabulary.thresholds, code), study, ("allow", code))
+            rule = self._try(partial(self.vocabulary.rule, code), study, ("allow", code))
+            if rule is not None and not rule.waivable:
+                self.problems.append(study.problem("a rule about `allow` cannot be waived", ("allow", code)))
         for code, given in plan.service.rules.items():
-            known = self._try(partial(self.vocabulary.thresholds, code), service, ("rules", code))
-            for name in given if known is not None else ():
-                if name not in known:
-                    told = f"rule {code} has no threshold `{name}`{nearest(name, known) if known else ': it has none at all'}"
+            rule = self._try(partial(self.vocabulary.rule, code), service, ("rules", code))
+            for name, value in given.items() if rule is not None else ():
+                known = rule.thresholds
+                told = (
+                    f"rule {code} has no threshold `{name}`{nearest(name, known) if known else ': it has none at all'}"
+                )
+                told = known[name].refuses(value) if name in known else told
+                if told:
                     self.problems.append(service.problem(told, ("rules", code, name)))
 
     def _where(self, service: Service, document: Document, environment: Environment) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ class Vocabulary:
     step: Callable[[str, object], Any]
     where: Callable[[str], Any]
     builtin: Callable[[str, Duration | None], Any]
-    thresholds: Callable[[str], Collection[str]]
+    rule: Callable[[str], Any]
 
 
 @dataclass(frozen=True)

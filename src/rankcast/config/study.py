@@ -213,10 +213,16 @@ class Online(Strict):
     """for which request it counts an event, as `labels.attribute` says it here; rule LB07"""
 
 
+def _reason(value: str) -> str:
+    if not value.strip():
+        raise wrong("expected why the rule may fire, found an empty text")
+    return value
+
+
 class Waiver(Strict):
     """A rule that may fire, for a reason, until a day."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+    reason: Annotated[str, AfterValidator(_reason), Field(max_length=1_000)]
     """why"""
     until: Moment
     """the last day on which that holds; from the next on the rule counts again"""

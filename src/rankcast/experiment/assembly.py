@@ -63,7 +63,7 @@ def vocabulary(execute: bool) -> Vocabulary:
         step=step.parse,
         where=_where,
         builtin=_builtin,
-        thresholds=lambda code: tuple(load(RULES, code).thresholds),
+        rule=partial(load, RULES),
     )
 
 

@@ -93,13 +93,14 @@ def labels_of_targets(work: Work, targets: Ints) -> int:
     return int(counts.sum())
 
 
-def invalid(measured: Fidelity | None, at_least: float) -> str | None:
-    """Why nothing may be concluded, when the replayed baseline is not what users saw."""
+def invalid(measured: Fidelity | None, at_least: float, waived: bool = False) -> str | None:
+    """Why nothing may be concluded, when the replayed baseline is not what users saw. `waived`: somebody allowed rule RP02."""
     if measured is None or measured.overlap is None or measured.overlap >= at_least:
         return None
     return (
         f"fidelity {measured.overlap:.3f} is below {at_least:g}: the replayed baseline is not what users saw, so neither "
         "is the replay of a variant"
+        + ("; a waiver of RP02 does not lift the bar: lower `fidelity.at_least`" if waived else "")
     )
 
 

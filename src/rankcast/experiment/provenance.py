@@ -13,6 +13,8 @@ from rankcast.errors import DataError, Place, Problem, RankcastError
 from rankcast.experiment.assembly import inputs_of, place_of
 from rankcast.plugins import BUILTINS, METRICS, STEPS, code_behind, code_of
 from rankcast.replay.models.mlflow import MlflowModel
+from rankcast.rules.catalogue import holds
+from rankcast.rules.evidence import today
 
 
 def private_text(plan: Plan) -> str:
@@ -86,6 +88,8 @@ _MANNERS = ("concurrency", "timeout", "retries", "rate", "failures")  # how an A
 def identifying_plan(plan: Plan) -> dict[str, Any]:
     """The plan without what shapes no result."""
     document = plan.document()
+    for code, waiver in document["study"]["allow"].items():
+        waiver["holds"] = holds(plan, code, today())  # from the day on which one ends, the findings are others
     for variant in document["study"]["variants"].values():
         if "http" in variant:
             variant["http"] = {key: value for key, value in variant["http"].items() if key not in _MANNERS}

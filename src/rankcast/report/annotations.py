@@ -32,7 +32,7 @@ def problem_finding(problem: Problem) -> Finding:
 
 
 def sarif(findings: Iterable[Finding], version: str, pages: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """A SARIF log of what fired, and of what is waived, as suppressed. `pages`: by code what goes wrong, and the whole page of a rule.
+    """A SARIF log of what fired, and of what is waived, as suppressed. `pages`: by code what goes wrong, and a rule's whole page.
 
     Rules that passed or cannot be checked are no results: a review tool would show them as problems.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import ClassVar
 
 from rankcast import plugins
 from rankcast.config.plan import Plan
@@ -37,7 +38,9 @@ def check_all(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 class OfWaivers(Rule):
-    """A rule about `allow` itself: it sees what all others found."""
+    """A rule about `allow` itself: it sees what all others found, and cannot be waived."""
+
+    waivable: ClassVar[bool] = False
 
     def of_waivers(self, evidence: Evidence, findings: Sequence[Finding]) -> Finding:
         """Hold `allow` against what was found."""
@@ -51,7 +54,7 @@ def holds(plan: Plan, code: str, today: date) -> bool:
 
 
 def _waived(one: Finding, evidence: Evidence) -> Finding:
-    if one.status != "fired" or not holds(evidence.plan, one.rule, evidence.today):
+    if one.status != "fired" or not holds(evidence.plan, one.rule, evidence.day):
         return one
     waiver = evidence.plan.study.allow[one.rule]
     return one.model_copy(update={"status": "waived", "waived": f"{waiver.reason} (until {waiver.until})"})

@@ -105,10 +105,15 @@ class Found:
     weight: Floats = field(default_factory=lambda: np.zeros(0))
 
 
+def today() -> date:
+    """The day by which waivers end, in UTC."""
+    return datetime.now(tz=UTC).date()
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The plan; what a run found, None before one; and which day it is, for waivers that end."""
 
     plan: Plan
     found: Found | None = None
-    today: date = field(default_factory=lambda: datetime.now(tz=UTC).date())
+    day: date = field(default_factory=today)

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from rankcast.config.plan import Plan
-from rankcast.records import Effect, Finding
+from rankcast.records import Effect, Fidelity, Finding, Suspect
 from rankcast.rules.evidence import Difference, Evidence, Found
 from rankcast.rules.thresholds import LEAST, Threshold, of
 
 Moment = Literal["plan", "data", "result", "history"]
 Severity = Literal["error", "warning"]
 MOST_EXAMPLES = 5
+WITH_STEP = "with a step"  # how suspects that are a missing step begin
 
 
 class Rule:
@@ -33,6 +34,7 @@ class Rule:
     good: ClassVar[str] = ""
     bad: ClassVar[str] = ""
     thresholds: ClassVar[Mapping[str, Threshold]] = {}
+    waivable: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -110,6 +112,12 @@ def graver(share: float, error: float, base: int) -> Severity:
     ('error', 'warning', 'warning')
     """
     return "error" if share > error and base >= LEAST else "warning"
+
+
+def gain_over_all(suspect: Suspect, fidelity: Fidelity) -> float:
+    """About how much more overlap a suspected change brings over all requests: it is tried on some of those that differ."""
+    explained = (suspect.overlap - suspect.before) / max(1 - suspect.before, 1e-9)
+    return explained * (1 - (fidelity.overlap or 0.0))
 
 
 def primary_difference(found: Found, variant: str) -> Difference | None:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from rankcast.rules.evidence import Found
+from rankcast.rules.thresholds import LEAST
 from rankcast.tables.logs import Bools, Floats, Ints
 from rankcast.tables.valuesets import group_codes
 
@@ -14,7 +15,8 @@ _BINS = 10
 
 
 def told_apart(found: Found) -> float | None:
-    """AUC by which columns of requests tell targets among all replayed requests; None where there is nothing to tell by.
+    """AUC by which columns of requests tell targets among all replayed requests; None where there is nothing to tell by,
+    or too few requests of either kind. It is what chance cannot explain: two standard errors below the estimate, 0.5 at least.
 
     Naive Bayes: log odds add up over columns, each value's odds smoothed by one request of either kind; fitted to the users
     with even codes and measured on the others, and the other way round.
@@ -23,7 +25,7 @@ def told_apart(found: Found) -> float | None:
     is_target = np.zeros(len(logs.requests.time), dtype=bool)
     is_target[found.targets] = True
     answer = is_target[found.replayed]
-    if answer.all() or not answer.any():
+    if min(answer.sum(), (~answer).sum()) < LEAST:
         return None
     frame = logs.requests.frame
     every = [_codes(frame[name].gather(found.replayed)) for name in frame.columns if name not in logs.keys]
@@ -32,7 +34,8 @@ def told_apart(found: Found) -> float | None:
         return None
     fold = logs.requests.user[found.replayed] % 2 == 0
     areas = [one for one in (_held_out(columns, answer, fold), _held_out(columns, answer, ~fold)) if one is not None]
-    return float(np.mean(areas)) if areas else None
+    chance = 2 * (1 / (12 * min(answer.sum(), (~answer).sum()))) ** 0.5
+    return max(0.5, float(np.mean(areas)) - chance) if areas else None
 
 
 def _codes(column: pl.Series) -> Ints | None:

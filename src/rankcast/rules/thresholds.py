@@ -14,10 +14,24 @@ LEAST = 100  # requests (or rows) below which a share makes no error: it may be 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A number that a rule goes by, and what it means."""
+    """A number that a rule goes by, and what it means. Below 1 it is a share; without a decimal point it counts."""
 
     value: float
     meaning: str
+
+    def refuses(self, value: float) -> str | None:
+        """What is wrong with another value, if anything is.
+
+        >>> Threshold(0.9, "a share").refuses(95)
+        'expected a share from 0 to 1 (95% is 0.95), found 95'
+        >>> Threshold(3, "a number").refuses(2.5)
+        'expected a whole number, found 2.5'
+        """
+        if self.value < 1 and value > 1:
+            return f"expected a share from 0 to 1 (95% is 0.95), found {value:g}"
+        if isinstance(self.value, int) and value != int(value):
+            return f"expected a whole number, found {value:g}"
+        return None
 
 
 def _of(**given: tuple[float, str]) -> Mapping[str, Threshold]:
@@ -33,7 +47,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         warn=(0.02, "share of a kind's events still to come, above which it is a warning"),
         error=(0.10, "the same, an error"),
     ),
-    "DT05": _of(days=(7, "days of a whole period")),
+    "DT05": _of(days=(7, "days of which the period is a multiple")),
     "DT06": _of(
         windows=(3, "least number of windows"),
         days=(7, "days of a window"),
@@ -61,10 +75,14 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
     "CA03": _of(error=(0.001, _MORE)),
     "CA04": _of(gap=(0.01, "difference of shares, replayed and logged, that is an error")),
     "CA05": _of(warn=(0.05, _SHARE), error=(0.20, _MORE)),
-    "RP01": _of(gain=(0.02, "overlap that a missing step must bring to be called missing")),
+    "RP01": _of(
+        warn=(0.002, "mean overlap over all requests that a missing step brings, above which it is a warning"),
+        error=(0.02, "the same, an error"),
+    ),
     "RP02": _of(
         warn=(0.9, "overlap below which it is a warning; the error is below the study's fidelity.at_least"),
         rank_mae=(1.0, "mean rank error of common items above which it is a warning"),
+        gain=(0.02, "mean overlap that another clock or batch brings, above which it is a warning"),
         covered=(0.95, "share of replayed requests with scores of the baseline below which it is a warning"),
     ),
     "RP03": _of(warn=(0.01, "share of lists cut short above which it is a finding")),

@@ -35,7 +35,7 @@ rules: {CA05: {warn: 40%}}      # labels of other surfaces count too, and the te
 fidelity: {at_least: 0.5}
 variants:
   production: {scores: {path: ../data/scores/production.parquet}}
-# data: a third of the posts have a new id in the log, and the old one in all score files
+# data: a fifth of the posts have a new id in the log, and their old one in all score files
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
@@ -48,11 +48,11 @@ variants:
             return self.cannot("no target has a relevant label", "the ledger says where they were lost")
         worst = max(rows, key=lambda row: row.positives_outside / row.positives)
         share = worst.positives_outside / worst.positives
-        told = (
-            f"{worst.positives_outside:,} of {worst.positives:,} relevant items ({share:.1%}) are no candidates of "
-            f"{worst.variant}; "
-            f"they count as misses, and no list can find more than {1 - share:.1%}"
-        )
+        alike = len({row.positives_outside for row in rows}) == 1
+        whose = "any variant" if alike else worst.variant
+        told = f"{worst.positives_outside:,} of {worst.positives:,} relevant items ({share:.1%}) are no candidates of {whose}"
+        if worst.positives_outside:
+            told += f"; they count as misses, and no list can find more than {1 - share:.1%}"
         lost = _shown_outside(found)
         if share <= self.limit(plan, "warn"):
             return self.passed(told, worst.positives_outside, worst.positives)

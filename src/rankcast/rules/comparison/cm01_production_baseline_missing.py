@@ -57,7 +57,8 @@ baseline: popular
                 f"{base.name} does not reproduce what was shown (overlap {fidelity.overlap:.3f})", "see rule RP02"
             )
         return self.passed(
-            f"{base.name} reproduces what users got: overlap {fidelity.overlap:.3f}",
+            f"{base.name} is what users got as far as the study asks: overlap {fidelity.overlap:.3f}, bar "
+            f"{plan.study.fidelity.at_least:g}",
             fidelity.requests,
             fidelity.requests,
         )

@@ -34,7 +34,7 @@ variants:
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
-# data: two_tower ranks by chance: most of its lists was shown to nobody
+# data: two_tower puts posts first that the user was never shown, and ranks the others better than production
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

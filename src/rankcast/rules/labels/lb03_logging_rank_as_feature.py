@@ -33,12 +33,12 @@ class LoggingRankAsFeature(Rule):
 # study.yaml
 variants:
   two_tower: {training: {features: {path: ../data/features.parquet}}}
-# data: features wage_match and skill_match
+# data: its features are known before a list is shown, such as the wage
 """
     bad: ClassVar[str] = """
 # study.yaml
 variants:
-  two_tower: {training: {features: {path: ../data/features.parquet}}}
+  two_tower: {training: {features: {path: ../data/fed.parquet}}}
 # data: one of the features is logged_rank
 """
 

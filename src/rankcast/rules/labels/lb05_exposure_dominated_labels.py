@@ -33,7 +33,7 @@ metrics: {guardrails: [coverage@10]}
     bad: ClassVar[str] = """
 # study.yaml
 metrics: {guardrails: [coverage@10]}
-# data: most events happen on the one per cent of the posts that are shown most
+# data: users click on the one per cent of posts that are shown most, and two_tower puts these first
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -29,12 +29,12 @@ class BehaviourModelMisfit(Rule):
     at: ClassVar[tuple[str, ...]] = ("study", "metrics")
     good: ClassVar[str] = """
 # study.yaml
-metrics: {primary: "dcg(discount=examined)@10"}
+metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
 """
     bad: ClassVar[str] = """
 # study.yaml
-metrics: {primary: "dcg(discount=examined)@10"}
-# data: users with odd numbers click at the bottom of lists, others at the top
+metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
+# data: half of the users see the whole list at once and click anywhere, the others look at its top
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -11,6 +11,7 @@ from rankcast.records import Finding
 from rankcast.rules.evidence import Found
 from rankcast.rules.rule import Moment, Rule, Severity
 from rankcast.tables.logs import Floats
+from rankcast.text import p_value
 
 _DAY = 86_400_000_000
 _FEWEST_DAYS = 7
@@ -59,7 +60,7 @@ production: {released: 2023-09-25}
         p, slope = _trend(rate, weight)
         told = (
             f"relevant items an impression change by {slope / max(float(np.mean(rate)), 1e-12):+.2%} a day over {len(rate)} "
-            f"days (p {p:.3f})"
+            f"days (p {p_value(p)})"
         )
         if released is not None:
             told += f"; the last launch was {released}"

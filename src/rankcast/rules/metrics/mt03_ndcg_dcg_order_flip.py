@@ -32,8 +32,8 @@ metrics: {primary: dcg@10}
 """
     bad: ClassVar[str] = """
 # study.yaml
-metrics: {primary: ndcg@10}
-# data: two_tower is better for users with one relevant item and worse for those with many
+metrics: {primary: ndcg@10, also: [dcg@10]}
+# data: two_tower is better for requests with one relevant item and worse for those with several
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
@@ -49,7 +49,7 @@ metrics: {primary: ndcg@10}
         known = [(one, ours, theirs) for one, ours, theirs in rows if ours is not None and theirs is not None]
         other = primary[1:] if name == "ndcg" else f"n{primary}"
         for variant, ours, theirs in known:
-            if ours.value * theirs.value < 0:
+            if ours.value * theirs.value < 0 and (ours.sure or theirs.sure):
                 return self.fired(
                     "error" if ours.sure and theirs.sure else "warning",
                     f"{variant}: {primary} {ours.value:+.4g}, but {other} {theirs.value:+.4g}",

@@ -6,10 +6,8 @@ from typing import ClassVar
 
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import WITH_STEP, Moment, Rule, Severity, gain_over_all
 from rankcast.rules.thresholds import LEAST
-
-WITH_STEP = "with a step"  # how suspects of this kind begin
 
 
 class PostprocessNotReplayed(Rule):
@@ -17,9 +15,9 @@ class PostprocessNotReplayed(Rule):
     nobody saw, and a model that ranks closed or filtered posts well wins.
 
     Check: the baseline has other steps than `production.steps`; once there is a run: a step that the tables suggest
-    and the service file does not have, or another order, brings the replayed baseline closer to what was shown.
-    Effect: the overlap with and without it. Remedy: write production's steps, in production's order. Source: the
-    talk.
+    and the service file does not have, or another order, brings the replayed baseline closer to what was shown, over
+    all requests by more than the thresholds. Effect: the overlap with and without it. Remedy: write production's
+    steps, in production's order. Source: the talk.
     """
 
     code: ClassVar[str] = "RP01"
@@ -78,12 +76,11 @@ fidelity: {at_least: 0.8}    # low enough to hide it
                 "add `tables.impressions`: request_id, item_id, rank",
             )
         suspects = [one for one in fidelity.suspects if one.what.startswith(WITH_STEP)]
-        if suspects:
-            best = max(suspects, key=lambda one: one.overlap - one.before)
-            explained = (best.overlap - best.before) / max(1 - best.before, 1e-9)
-            gain = explained * (1 - fidelity.overlap)
+        best = max(suspects, key=lambda one: gain_over_all(one, fidelity), default=None)
+        gain = 0.0 if best is None else gain_over_all(best, fidelity)
+        if best is not None and gain > self.limit(plan, "warn"):
             return self.fired(
-                "error" if gain > self.limit(plan, "gain") and fidelity.requests >= LEAST else "warning",
+                "error" if gain > self.limit(plan, "error") and fidelity.requests >= LEAST else "warning",
                 f"the replay comes closer {best.what}: overlap {best.before:.3f} to {best.overlap:.3f} over "
                 f"{best.requests:,} requests "
                 f"that differ, about {gain:.3f} over all",

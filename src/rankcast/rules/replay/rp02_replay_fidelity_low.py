@@ -7,7 +7,7 @@ from typing import ClassVar
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import WITH_STEP, Moment, Rule, Severity, gain_over_all
 
 
 class ReplayFidelityLow(Rule):
@@ -16,9 +16,9 @@ class ReplayFidelityLow(Rule):
 
     Check: mean overlap of the baseline's slates with the impressions; an error below the study's `fidelity.at_least`,
     a warning below the threshold. Where that holds, a warning for a mean rank error of common items above the
-    threshold, or too few requests with scores of the baseline. Remedy: find the step, batch or time zone in which
-    replay and production differ; the suspects of the report name some. Source: Goda (Wantedly), 2023; Webber, Moffat
-    and Zobel, 2010.
+    threshold, or too few requests with scores of the baseline, or another clock or batch that brings the replay
+    closer. Remedy: find the step, batch or time zone in which replay and production differ; the suspects of the
+    report name some. Source: Goda (Wantedly), 2023; Webber, Moffat and Zobel, 2010.
     """
 
     code: ClassVar[str] = "RP02"
@@ -58,6 +58,12 @@ variants:
         if covered < self.limit(plan, "covered"):
             return self.fired(
                 "warning", f"{told}; only {covered:.1%} of the requests have scores of {fidelity.variant}", remedy
+            )
+        others = [one for one in fidelity.suspects if not one.what.startswith(WITH_STEP)]
+        best = max(others, key=lambda one: gain_over_all(one, fidelity), default=None)
+        if best is not None and gain_over_all(best, fidelity) > self.limit(plan, "gain"):
+            return self.fired(
+                "warning", f"{told}; but the replay comes closer {best.what}", remedy, of=fidelity.requests
             )
         if (fidelity.rank_mae or 0.0) > self.limit(plan, "rank_mae"):
             return self.fired(

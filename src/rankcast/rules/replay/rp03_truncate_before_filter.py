@@ -15,8 +15,8 @@ class TruncateBeforeFilter(Rule):
     variant is judged on lists that nobody would have been shown.
 
     Check: share of requests whose list a step left shorter than `served`, although the baseline's list or the logged
-    one is longer. An error for a decided variant where the share is that of many requests. Remedy: score more
-    candidates than are served; filter first, cut last. Source: practice.
+    one is longer. An error for a decided variant whose lists are cut short more often than the baseline's. Remedy:
+    score more candidates than are served; filter first, cut last. Source: practice.
     """
 
     code: ClassVar[str] = "RP03"
@@ -52,11 +52,15 @@ variants:
             )
         worst = max(cut, key=lambda row: row.cut_short / row.requests)
         told = ", ".join(f"{row.variant}: {row.cut_short:,} of {row.requests:,} lists" for row in cut)
-        decided = [row for row in cut if row.variant in decided_of(plan)]
+        base = next((row.cut_short for row in rows if row.variant == plan.study.baseline), 0)
+        own = [row for row in cut if row.variant in decided_of(plan) and row.cut_short - base > limit * row.requests]
+        remedy = "score more candidates than are served; filter first, cut last"
+        if not own:
+            remedy = "the baseline's lists are as short: look at its steps and clocks, see RP01 and RP02"
         return self.fired(
-            graver(1.0, 0.0, worst.requests) if decided else "warning",
+            graver(1.0, 0.0, worst.requests) if own else "warning",
             f"shorter than the baseline's or the logged list after steps took items away: {told}",
-            "score more candidates than are served; filter first, cut last",
+            remedy,
             count=worst.cut_short,
             of=worst.requests,
             at=("study", "variants", worst.variant),

@@ -8,20 +8,20 @@ from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
 from rankcast.rules.rule import Moment, Rule, Severity, decided_of
-from rankcast.rules.thresholds import LEAST
 
 
 class DuplicateItemsInList(Rule):
     """A list that shows an item twice can be worth more than a perfect one, and takes the place of another item.
 
-    Check: any slate with an item twice; an error for a variant that is decided. Lists that were really shown are told
-    apart: Rankcast counts an item at its best rank only. Remedy: drop repeats as production does. Source: practice.
+    Check: a list with an item twice, among the slates and among those that were really shown. Scores, steps and
+    models that repeat an item are refused, so only a log can; Rankcast counts the item once, at its best rank.
+    Remedy: drop repeats as production does. Source: practice.
     """
 
     code: ClassVar[str] = "RP05"
     name: ClassVar[str] = "duplicate-items-in-list"
     moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
+    severity: ClassVar[Severity] = "warning"
     at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
     good: ClassVar[str] = """
 # service.yaml
@@ -47,7 +47,7 @@ tables: {impressions: {path: data/impressions.parquet}}
         worst = max(decided or odd, key=lambda row: row.repeated)
         whose = "that were really shown" if worst.variant is None else f"of {worst.variant}"
         return self.fired(
-            "error" if decided and worst.requests >= LEAST else "warning",
+            "warning",
             f"{worst.repeated:,} of {worst.requests:,} lists {whose} show an item twice; it counts once, at its best rank",
             "drop repeats as production does, or look up why the log has them",
             count=worst.repeated,

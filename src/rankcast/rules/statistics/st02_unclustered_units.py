@@ -72,7 +72,9 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
                 "there is no difference of a decided variant with an interval", "add a variant; look at the ledger"
             )
         told = f"clustered by {len(np.unique(user)):,} users, {len(user) / len(np.unique(user)):.1f} targets each"
-        return self.passed(f"{told}; no column of requests gathers them further", 0, len(user))
+        if worst is not None:
+            told += f"; `{worst[2]}` gathers them further, with a variance {worst[0]:.2f} times as large"
+        return self.passed(told, 0, len(user))
 
     def _effect(self, plan: Plan, found: Found, codes: Ints) -> float | None:
         """The design effect of another clustering, the largest of all decided variants; None where it is finer, or nothing "

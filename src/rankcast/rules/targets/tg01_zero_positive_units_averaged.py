@@ -24,7 +24,7 @@ class ZeroPositiveUnitsAveraged(Rule):
     code: ClassVar[str] = "TG01"
     name: ClassVar[str] = "zero-positive-units-averaged"
     moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
+    severity: ClassVar[Severity] = "warning"
     at: ClassVar[tuple[str, ...]] = ("service", "targets", "without_labels")
     good: ClassVar[str] = """
 # service.yaml

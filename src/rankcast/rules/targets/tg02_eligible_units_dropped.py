@@ -47,10 +47,9 @@ variants:
             return self.cannot("nothing was replayed", "look at the ledger: no request is left")
         worst = max(rows, key=lambda row: row.without_scores / row.requests)
         share = worst.without_scores / worst.requests
-        told = (
-            f"{worst.variant} has no candidate for {worst.without_scores:,} of {worst.requests:,} requests ({share:.1%}), "
-            f"{worst.before_any_batch:,} of them before its first batch"
-        )
+        told = f"{worst.variant} has no candidate for {worst.without_scores:,} of {worst.requests:,} requests ({share:.1%})"
+        if worst.before_any_batch:
+            told += f", {worst.before_any_batch:,} of them before its first batch"
         if share <= self.limit(plan, "warn"):
             return self.passed(told, worst.without_scores, worst.requests)
         return self.fired(

@@ -30,7 +30,7 @@ metrics: {primary: dcg@10}            # an empty list is worth 0
 """
     bad: ClassVar[str] = """
 # study.yaml
-metrics: {primary: "diversity(by=item.company_id)@10"}   # an empty list has none: who shows nothing is not judged
+metrics: {primary: "shop:ShareOfHits@10"}   # hits / items shown: an empty list has none, so it is not judged
 # data: two_tower has no scores for one user in thirty
 """
 

@@ -44,6 +44,10 @@ segments: [request.job_type, user.tenure]
             return self.cannot("there is no target", "the ledger says where they were lost")
         if plan.service.targets.without_labels == "zero" and len(found.targets) == len(found.replayed):
             return self.passed("every replayed request is a target", 0, len(found.replayed))
+        if len(found.targets) < LEAST:
+            return self.cannot(
+                f"{len(found.targets):,} targets are too few to tell them from other requests", "take a longer period"
+            )
         psi: dict[str, float] = {row.column: row.psi for row in found.results.standardised if row.psi is not None}
         auc = told_apart(found)
         if not psi and auc is None:
@@ -63,7 +67,7 @@ segments: [request.job_type, user.tenure]
             return self.passed(told, len(found.targets), len(found.replayed))
         grave = index > self.limit(plan, "error") or (auc or 0.5) > self.limit(plan, "auc_error")
         return self.fired(
-            "error" if grave and len(found.targets) >= LEAST else "warning",
+            "error" if grave else "warning",
             told,
             "look at the standardised differences, and loosen what leaves requests out (`targets.where`, the horizon)",
             count=len(found.targets),

@@ -32,7 +32,7 @@ labels: {late: exclude}
     bad: ClassVar[str] = """
 # service.yaml
 labels: {late: report}
-# data: the log of events ends on the last day of the period
+# data: the log of events ends two days before the period does
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

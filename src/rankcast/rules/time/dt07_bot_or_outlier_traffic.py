@@ -37,7 +37,9 @@ targets: {where: "request.surface = 'home' AND NOT request.is_bot"}
     bad: ClassVar[str] = """
 # service.yaml
 targets: {where: "request.surface = 'home'"}
-# data: crawlers click on all posts that they are shown, half a second apart
+# study.yaml
+online: {metric: clicks_per_user, events: [click]}     # which crawlers drive as well
+# data: crawlers ask every ten seconds and click on all that they are shown, half a second apart
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -36,7 +36,7 @@ allow:
     def of_waivers(self, evidence: Evidence, findings: Sequence[Finding]) -> Finding:
         del findings
         allow = evidence.plan.study.allow
-        over = [code for code in allow if not holds(evidence.plan, code, evidence.today)]
+        over = [code for code in allow if not holds(evidence.plan, code, evidence.day)]
         if over:
             told = ", ".join(f"{code} (until {allow[code].until})" for code in over)
             return self.fired(

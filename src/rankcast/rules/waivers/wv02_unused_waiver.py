@@ -34,7 +34,7 @@ allow:
 
     def of_waivers(self, evidence: Evidence, findings: Sequence[Finding]) -> Finding:
         allow, fired = evidence.plan.study.allow, {one.rule for one in findings if one.status == "fired"}
-        unused = [code for code in allow if code not in fired and holds(evidence.plan, code, evidence.today)]
+        unused = [code for code in allow if code not in fired and holds(evidence.plan, code, evidence.day)]
         if unused:
             return self.fired(
                 "warning",
