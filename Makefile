@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test fast lint docs schema lock clean help
+.PHONY: demo test fast lint docs schema matrix lock clean help
 
 help:
 	@echo "make demo   write and run the demo in demo/"
 	@echo "make test   lint, types, import contracts, docs, all tests"
 	@echo "make fast   the tests without the slow ones and the browser"
 	@echo "make docs   build the docs site into site/"
+	@echo "make matrix write what every rule says of a clean, a faulty and a blind study into the docs"
 	@echo "make lock   renew requirements/*.lock (needs uv)"
 
 demo: $(VENV)/run.stamp
@@ -33,6 +34,13 @@ docs: $(VENV)/dev.stamp
 schema: $(VENV)/run.stamp
 	$(BIN)/rankcast schema service > examples/schema/service.json
 	$(BIN)/rankcast schema study > examples/schema/study.json
+
+matrix: $(VENV)/dev.stamp
+	rm -rf .matrix && mkdir .matrix
+	RANKCAST_WRITE_MATRIX=$(CURDIR)/.matrix $(BIN)/python -m pytest -n auto -q tests/test_rules.py
+	sed -i '/^| \[[A-Z][A-Z][0-9][0-9]\]/d' docs/guide/rules-matrix.md
+	for row in .matrix/*; do cat $$row >> docs/guide/rules-matrix.md; echo >> docs/guide/rules-matrix.md; done
+	rm -rf .matrix
 
 lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.lock

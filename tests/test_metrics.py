@@ -26,9 +26,9 @@ from rankcast.evaluate.judge import Scene, Slates, judge
 from rankcast.evaluate.judged import Judged
 from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, values
 from rankcast.evaluate.page import page_of
+from rankcast.evaluate.truth.labels import Labels
 from rankcast.rules.page import MOMENTS
 from rankcast.rules.page import page as rule_page
-from rankcast.evaluate.truth.labels import Labels
 from rankcast.tables.ragged import offsets
 
 ITEMS = 9

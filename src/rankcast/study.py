@@ -204,7 +204,7 @@ class _Experiment:
             raise DataError(_nobody(self.plan, accounts, logs))
         columns = Columns(self.plan, logs, labelling.first_relevant(outcomes, logs))
         by = judged_by(columns, population.targets, population.replayed)
-        work = self._work(loaded, labels, population, shadows_of(self.plan, logs, outcomes))
+        work = self._work(loaded, labels, population, shadows_of(self.plan, logs))
         check_looking(self.plan, logs, some_of(population.replayed, len(logs.requests.time)))
         work, done, looked = self.clock.time("replay", lambda: self._replay(work, loaded, population))
         table = merge.values_table(self.plan, work, done, population, by)

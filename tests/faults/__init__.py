@@ -12,8 +12,10 @@ Change = Callable[[Case], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """`inject` does to the data what the rule's `bad` excerpt says in words; `settle` the same for `good`. `hide` takes the evidence
-    away; None where it cannot be missing, and `always` says why. `awaits`: no run has the evidence yet, so nothing can be injected.
+    """`inject` does to the data what the rule's `bad` excerpt says in words; `settle` the same for `good`.
+
+    `hide` takes the evidence away; None where it cannot be missing, and `always` says why. `awaits`: no run has the evidence yet,
+    so nothing can be injected.
     """
 
     inject: Change | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from faults import Fault
-from faults import first, second
+from faults import Fault, first, second
 
 FAULTS: dict[str, Fault] = {**first.FAULTS, **second.FAULTS}

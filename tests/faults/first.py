@@ -12,14 +12,14 @@ from clean import Case, merged, part_of
 from faults import Change, Fault
 
 MODELS = ("production", "two_tower")
+KEYS = ("request_id", "item_id")
 REFUSED = "a run that has no request to replay is refused"
 
 
 # --- What is taken away ---
 
-WITHOUT_CLICKS = (
-    "# study.yaml\nmetrics: {also: [ndcg@10]}"  # a discount by how far users look needs clicks on logged lists
-)
+# A discount by how far users look needs clicks on logged lists.
+WITHOUT_CLICKS = "# study.yaml\nmetrics: {also: [ndcg@10]}"
 NO_IMPRESSIONS = f"# service.yaml\ntables: {{impressions: null}}\n{WITHOUT_CLICKS}"
 
 
@@ -68,9 +68,8 @@ def features_from_the_end(case: Case) -> None:
     """A click rate of each post over the whole period."""
     clicks = case.table("events").filter(pl.col("event") == "click").group_by("item_id").len("clicks")
     shown = case.table("impressions").group_by("item_id").len("shown")
-    rate = shown.join(clicks, on="item_id", how="left").select(
-        "item_id", click_rate=pl.col("clicks").fill_null(0) / pl.col("shown")
-    )
+    both = shown.join(clicks, on="item_id", how="left")
+    rate = both.select("item_id", click_rate=pl.col("clicks").fill_null(0) / pl.col("shown"))
     features = case.table("features").join(rate, on="item_id", how="left", maintain_order="left")
     case.put("features", features.with_columns(as_of=pl.datetime(2023, 10, 16, time_unit="us")))
 
@@ -91,7 +90,7 @@ def crawlers(case: Case) -> None:
             requested_at=pl.col("requested_at") + pl.duration(seconds=10 * pl.col("n")),
         )
     )
-    lists = shown.rename({"request_id": "old"}).join(more, on="old")
+    lists = shown.rename({"request_id": "old"}).join(more, on="old", maintain_order="left_right")
     moment = pl.col("requested_at") + pl.duration(milliseconds=500 * pl.col("rank"))
     clicks = lists.with_columns(timestamp=moment, event=pl.lit("click"))
     case.put("requests", pl.concat([requests, more.select(requests.columns)]))
@@ -163,7 +162,7 @@ def known_posts_only(case: Case) -> None:
 
 
 def events_of_one_job_type(case: Case) -> None:
-    """Only events on care posts arrived."""
+    """Only events on care posts reached the log."""
     care = case.table("items").filter(pl.col("job_type") == "care")
     case.put("events", case.table("events").join(care, on="item_id", how="semi"))
 
@@ -178,59 +177,34 @@ def filters_not_logged(case: Case) -> None:
 
 
 def sampled(case: Case) -> None:
-    """Each relevant post and sampled others, fifty a request; whom production showed what is not known."""
-    saying(NO_IMPRESSIONS)(case)
-    requests, at = case.table("requests").sort("requested_at"), case.table("events").sort("timestamp")
-    last = at.join_asof(
-        requests,
-        left_on="timestamp",
-        right_on="requested_at",
-        by="user_id",
-        tolerance="7d",
-        suffix="_of",
-        check_sortedness=False,
-    )
-    known = case.table("items").select("item_id").with_row_index("post")
-    relevant = last.select(pl.col("request_id_of").alias("request_id"), "item_id").drop_nulls().unique()
-    others = requests.select("request_id", pl.int_range(pl.len()).alias("number")).join(
-        pl.DataFrame({"at": range(80)}), how="cross"
-    )
-    drawn = others.with_columns(post=(pl.col("number") * 37 + pl.col("at") * 49).cast(pl.UInt32) % len(known)).join(
-        known, on="post"
-    )
-    both = pl.concat([relevant.with_columns(good=pl.lit(1)), drawn.select("request_id", "item_id", good=pl.lit(0))])
-    fifty = (
-        both.unique(["request_id", "item_id"], keep="first", maintain_order=True)
-        .group_by("request_id", maintain_order=True)
-        .head(50)
-    )
+    """Each relevant post and sampled others, fifty a request; nothing says what production showed."""
+    requests, events = case.table("requests").sort("requested_at"), case.table("events").sort("timestamp")
+    at = {"left_on": "timestamp", "right_on": "requested_at", "by": "user_id", "check_sortedness": False}
+    last = events.drop("request_id").join_asof(requests, tolerance="7d", **at).drop_nulls("request_id")
+    posts = case.table("items")["item_id"]
+    drawn = [posts.gather([(37 * row + 49 * n) % len(posts) for n in range(50)]) for row in range(len(requests))]
+    others = requests.select("request_id", item_id=pl.Series(drawn)).explode("item_id")
+    every = pl.concat([one.select(KEYS, good=good) for one, good in ((last, pl.lit(1)), (others, pl.lit(0)))])
+    some = every.unique(KEYS, keep="first", maintain_order=True).group_by("request_id", maintain_order=True).head(50)
     for model, better in zip(MODELS, (1.0, 1.5), strict=True):
-        luck = np.random.default_rng(1).normal(size=len(fifty))
-        case.put(
-            f"scores/{model}", fifty.select("request_id", "item_id", score=pl.col("good") * better + pl.Series(luck))
-        )
+        luck = pl.Series(np.random.default_rng(1).normal(size=len(some)))
+        case.put(f"scores/{model}", some.select(KEYS, score=pl.col("good") * better + luck))
 
 
 def more_candidates(case: Case) -> None:
-    """two_tower has twenty more posts for every user: those of the next user, with scores below all others."""
-    scores = case.table("scores/two_tower")
-    pools = scores.select("user_id", "computed_at").unique(maintain_order=True)
-    after = pools.with_columns(other=pl.col("user_id").shift(-1, fill_value="user-00000").over("computed_at"))
-    theirs = scores.select(other="user_id", computed_at="computed_at", item_id="item_id")
-    more = after.join(theirs, on=["other", "computed_at"]).join(
-        scores, on=["user_id", "item_id", "computed_at"], how="anti"
+    """two_tower has twenty posts more for every user: those of the next user, with scores below all others."""
+    scores, pool = case.table("scores/two_tower"), ["user_id", "computed_at"]
+    following = pl.col("user_id").shift(-1).over("computed_at")
+    pools = scores.select(pool).unique(maintain_order=True).with_columns(following=following)
+    theirs = pools.join(scores, left_on=["following", "computed_at"], right_on=pool, maintain_order="left_right").join(
+        scores, on=[*pool, "item_id"], how="anti"
     )
-    some = (
-        more.group_by("user_id", "computed_at", maintain_order=True)
-        .head(20)
-        .with_columns(score=pl.lit(-9.0, pl.Float32))
-    )
+    some = theirs.group_by(pool, maintain_order=True).head(20).with_columns(score=pl.lit(-9.0, pl.Float32))
     case.put("scores/two_tower", pl.concat([scores, some.select(scores.columns)]))
 
 
 def old_ids(case: Case) -> None:
     """More than a fifth of the posts were posted again under a new id, which the score files do not have."""
-    items = case.table("items")
     old = pl.col("item_id") + "-old"
     again = pl.col("item_id").str.tail(5).cast(pl.Int64) % 9 < 2
     for name in ("items", "availability"):

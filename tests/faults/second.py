@@ -29,9 +29,9 @@ NOTHING_SHOWN = said({"tables": {"impressions": None}}, {"metrics": {"also": ["n
 NOTHING_DECIDED = said(study={"variants": {"two_tower": None}})
 
 
-def untold(key: str) -> Change:
-    """Nobody says one thing of how two_tower was trained."""
-    return said(study={"variants": {"two_tower": {"training": {key: None}}}})
+def untold(key: str, model: str = "two_tower") -> Change:
+    """Nobody says one thing of how a model was trained."""
+    return said(study={"variants": {model: {"training": {key: None}}}})
 
 
 def both(*changes: Change) -> Change:
@@ -63,18 +63,24 @@ def module(name: str, text: str) -> Change:
 
 LIKED, SHOWN, APPLIED, SCORE = pl.col("liked"), pl.col("shown"), pl.col("applied"), pl.col("score")
 USER = pl.col("user_id").str.slice(-5).cast(pl.Int64)
+POST = pl.col("item_id").str.slice(-5).cast(pl.Int64)
 LIST = ["request_id", "item_id"]
 
 
 def candidates(case: Case) -> pl.DataFrame:
-    """Production's candidates of each request with their scores: whether the user then acted on them, applied to them, and was ever
-    shown them.
+    """Production's candidates of each request with their scores: whether the user then acted on them, applied to them,
+    and was ever shown them.
     """
     asked = case.table("requests").sort("requested_at")
     events = case.table("events").drop("request_id").sort("timestamp")
     last = events.join_asof(asked, left_on="timestamp", right_on="requested_at", by="user_id", check_sortedness=False)
     acts = last.group_by(LIST).agg(liked=pl.lit(value=True), applied=(pl.col("event") == "apply").any())
-    seen = case.table("impressions").join(asked, on="request_id").select("user_id", "item_id", shown=pl.lit(value=True)).unique()
+    seen = (
+        case.table("impressions")
+        .join(asked, on="request_id")
+        .select("user_id", "item_id", shown=pl.lit(value=True))
+        .unique()
+    )
     at = pl.col("requested_at").dt.replace_time_zone("Asia/Tokyo").dt.convert_time_zone("UTC")
     scores = case.table("scores/production")
     batches = scores.select("user_id", "computed_at").unique().sort("computed_at")
@@ -113,17 +119,20 @@ def most_shown(case: Case) -> pl.DataFrame:
 
 def clicks(case: Case, rows: pl.DataFrame) -> None:
     """A click on each of these impressions, half a minute after its request. It changes no list: production forgets clicks."""
-    asked = case.table("requests").select("request_id", "user_id", timestamp=pl.col("requested_at") + pl.duration(seconds=30))
+    asked = case.table("requests").select(
+        "request_id", "user_id", timestamp=pl.col("requested_at") + pl.duration(seconds=30)
+    )
     more = rows.select(LIST).join(asked, on="request_id").with_columns(event=pl.lit("click"))
     events = case.table("events")
     case.put("events", pl.concat([events, more.select(events.columns)]))
 
 
 def the_most_shown_win(case: Case) -> None:
-    """Users click on the posts that are shown most wherever they see them; two_tower puts these first, at the cost of all others."""
+    """Users click on the posts that are shown most wherever they see them; two_tower is better there, and worse elsewhere."""
     top = most_shown(case)
     clicks(case, case.table("impressions").join(top, on="item_id"))
-    two_tower(SCORE + pl.when(pl.col("item_id").is_in(top["item_id"].to_list())).then(1).otherwise(0))(case)
+    clicked = LIKED & pl.col("item_id").is_in(top["item_id"].to_list())
+    helps(clicked.any().over("request_id"))(case)
 
 
 def half_click_anywhere(case: Case) -> None:
@@ -141,7 +150,7 @@ def few_users(case: Case) -> None:
         case.put(name, case.table(name).join(requests, on=key, how="semi", maintain_order="left"))
 
 
-# --- Who users are ---
+# --- What tables and code hold ---
 
 
 def sessions(person: pl.Expr) -> Change:
@@ -182,15 +191,13 @@ AWAITS = Fault(awaits=True)
 FAULTS: dict[str, Fault] = {
     # Labels
     "LB01": Fault(
-        inject=two_tower(
-            SCORE + pl.when(LIKED & SHOWN).then(5).when(~SHOWN & (pl.col("item_id").str.slice(-1) < "2")).then(9).otherwise(0)
-        ),
+        inject=two_tower(SCORE + pl.when(LIKED & SHOWN).then(5).when(~SHOWN & (POST % 5 == 0)).then(9).otherwise(0)),
         hide=NOTHING_SHOWN,
     ),
     "LB02": Fault(hide=NOTHING_SHOWN),
     "LB03": Fault(
         inject=fed_the_logged_rank,
-        hide=both(NOTHING_SHOWN, said(study={"variants": dict.fromkeys(("production", "two_tower"), {"training": {"features": None}})})),
+        hide=both(NOTHING_SHOWN, untold("features", "production"), untold("features")),
     ),
     "LB04": Fault(hide=NOTHING_SHOWN),
     "LB05": Fault(inject=the_most_shown_win, hide=NOTHING_SHOWN),
@@ -216,7 +223,7 @@ FAULTS: dict[str, Fault] = {
     "CM03": Fault(hide=untold("trials")),
     "CM04": Fault(hide=NOTHING_DECIDED),
     "CM05": Fault(hide=untold("tuned_on")),
-    "CM06": Fault(inject=two_tower(SCORE * pl.when(USER % 50 == 0).then(-1).otherwise(1)), hide=NOTHING_DECIDED),
+    "CM06": Fault(hide=NOTHING_DECIDED),
     # Statistics
     "ST01": Fault(hide=NOTHING_DECIDED),
     "ST02": Fault(
@@ -230,7 +237,9 @@ FAULTS: dict[str, Fault] = {
     "ST06": Fault(always="every study is compared by some method"),
     # Reporting
     "RE01": Fault(inject=helps(pl.col("job_type").ne_missing("care")), hide=said(study={"segments": None})),
-    "RE02": Fault(inject=module("shop_models", BY_WAGE), always="a run knows its own files, and whether they lie in a commit"),
+    "RE02": Fault(
+        inject=module("shop_models", BY_WAGE), always="a run knows its own files, and whether they lie in a commit"
+    ),
     # What no run can see yet
     **{f"CF0{number}": AWAITS for number in range(1, 7)},
     **{f"ON0{number}": AWAITS for number in range(1, 6)},

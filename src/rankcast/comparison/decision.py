@@ -134,9 +134,10 @@ def _power(primary: ComparisonRow) -> str:
     if not primary.minimum_detectable:
         return ""
     text = f"; a true difference of {primary.minimum_detectable:.4g} would have been found 4 times in 5"
-    if primary.users_needed is not None and primary.needed_for is not None and primary.baseline_value:
+    needed = primary.users_needed
+    if needed is not None and needed > primary.n_users and primary.needed_for is not None and primary.baseline_value:
         wanted = share(abs(primary.needed_for / primary.baseline_value))
-        text += f"; to find one of {wanted} it takes about {primary.users_needed:,} users (here {primary.n_users:,})"
+        text += f"; to find one of {wanted} it takes about {needed:,} users (here {primary.n_users:,})"
     return text
 
 

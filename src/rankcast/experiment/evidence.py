@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from rankcast.errors import ConfigError
 from rankcast.evaluate.grammar import parse
 from rankcast.evaluate.metric import RequestMetric
 from rankcast.evaluate.truth import labels as labelling
-from rankcast.evaluate.truth.labels import Attribution, Labels, Outcomes
+from rankcast.evaluate.truth.labels import Attribution, Labels
 from rankcast.evaluate.truth.targets import Population
 from rankcast.experiment import assembly
 from rankcast.experiment.merge import by_request
@@ -33,7 +33,7 @@ from rankcast.tables.logs import Bools, Floats, Ids, Ints, Logs
 from rankcast.tables.ragged import members, spans
 
 
-def shadows_of(plan: Plan, logs: Logs, outcomes: Outcomes) -> tuple[Shadow, ...]:
+def shadows_of(plan: Plan, logs: Logs) -> tuple[Shadow, ...]:
     """Metrics that rules alone ask for: the primary metric's twin with or without normalisation, and the primary metric on what
     the online goal counts.
     """
@@ -46,17 +46,12 @@ def shadows_of(plan: Plan, logs: Logs, outcomes: Outcomes) -> tuple[Shadow, ...]
         with suppress(ConfigError):  # a parameter that the other does not have
             other = parse(twin)
             shadows.extend([Shadow(TWIN, other)] if isinstance(other, RequestMetric) else [])
-    kinds, grades = kpi_kinds(plan), plan.service.labels.grades
-    if kinds is not None and primary.needs_labels and set(kinds) < set(grades):
-        mine = np.array([name in kinds for name in logs.events.kinds], dtype=bool)[logs.events.kind[outcomes.event]]
-        chosen = Outcomes(
-            outcomes.event[mine],
-            outcomes.request[mine],
-            outcomes.grade[mine],
-            outcomes.candidate[mine],
-            outcomes.too_early[mine],
-        )
-        shadows.append(Shadow(DEEPER, primary, labelling.labels_of(chosen, logs)))
+    kinds = kpi_kinds(plan, logs.events.kinds)
+    terms = assembly.labelling_of(plan)
+    if kinds is not None and primary.needs_labels and set(kinds) != set(terms.grades):
+        grades = {kind: terms.grades[kind] if terms.grades.get(kind, 0) > 0 else 1.0 for kind in kinds}
+        counted = labelling.attribute(logs, replace(terms, grades=grades))
+        shadows.append(Shadow(DEEPER, primary, labelling.labels_of(counted, logs)))
     return tuple(shadows)
 
 

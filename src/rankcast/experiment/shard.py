@@ -247,7 +247,8 @@ def _seen(work: Work, requests: Ints, replays: Mapping[str, Replay]) -> dict[str
         name: seen(replay.slates, base, work.logs, work.acted, work.chosen) for name, replay in replays.items()
     }
     if len(work.logs.impressions.item):
-        found[None] = seen(logged_lists(requests, work.logs), None, work.logs, work.acted, work.chosen)
+        logged = logged_lists(requests, work.logs).first(work.baseline_served)  # as fidelity looks at them
+        found[None] = seen(logged, None, work.logs, work.acted, work.chosen)
     return found
 
 

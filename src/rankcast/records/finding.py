@@ -22,9 +22,7 @@ class Effect(Record):
     low: float | None
     high: float | None
     requests: int = Field(description="targets that are left")
-    overturns: bool = Field(
-        description="it has the other sign, and lies outside the interval of the difference as it was"
-    )
+    overturns: bool = Field(description="it has the other sign, and its interval leaves zero out")
 
 
 class Finding(Record):

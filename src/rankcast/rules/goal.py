@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rankcast.config.plan import Plan
 
@@ -11,16 +12,17 @@ _STEM = 4
 _SHORT = {"ctr": "click", "cvr": "order"}
 
 
-def kpi_kinds(plan: Plan) -> tuple[str, ...] | None:
-    """The kinds of events that the online metric counts: as declared, or else the graded kinds that its name holds; None where
-    nothing says so.
+def kpi_kinds(plan: Plan, logged: Sequence[str]) -> tuple[str, ...] | None:
+    """The kinds of events that the online metric counts: as declared, or else the graded kinds that its name holds, or else the
+    logged ones; None where nothing says so.
     """
     online = plan.study.online
     if online is None:
         return None
     if online.events is not None:
         return online.events
-    return tuple(kind for kind in plan.service.labels.grades if named_in(kind, online.metric)) or None
+    graded = tuple(kind for kind in plan.service.labels.grades if named_in(kind, online.metric))
+    return graded or tuple(kind for kind in logged if named_in(kind, online.metric)) or None
 
 
 def named_in(kind: str, metric: str) -> bool:

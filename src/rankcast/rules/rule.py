@@ -97,12 +97,24 @@ class Rule:
                 "name": self.name,
                 "severity": severity,
                 "status": status,
-                "evidence": evidence,
+                "evidence": singular(evidence),
                 "remedy": remedy,
                 "moment": self.moment,
                 **more,
             }
         )
+
+
+_ONE = re.compile(r"(?<![\w.,])1 ((?:relevant |logged )?[a-z]+?)s\b")
+
+
+def singular(text: str) -> str:
+    """One thing is no plural.
+
+    >>> singular("1 days of 21 days, 1 relevant items, 0.1 requests, 1,001 users")
+    '1 day of 21 days, 1 relevant item, 0.1 requests, 1,001 users'
+    """
+    return _ONE.sub(r"1 \1", text)
 
 
 def graver(share: float, error: float, base: int) -> Severity:
@@ -141,7 +153,6 @@ def effect_of(found: Found, variant: str, again: Difference | None) -> Effect | 
     if whole is None or again is None:
         return None
     other_sign = whole.value * again.value < 0
-    outside = whole.low is None or whole.high is None or not whole.low <= again.value <= whole.high
     primary = next(row.metric for row in found.results.comparisons if row.family == "primary")
     return Effect(
         variant=variant,
@@ -151,7 +162,7 @@ def effect_of(found: Found, variant: str, again: Difference | None) -> Effect | 
         low=again.low,
         high=again.high,
         requests=again.requests,
-        overturns=other_sign and outside and again.sure,
+        overturns=other_sign and again.sure,
     )
 
 

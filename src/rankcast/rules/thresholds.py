@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+FEW = 30  # requests or items below which nothing is said: it cannot be checked
 LEAST = 100  # requests (or rows) below which a share makes no error: it may be chance
 
 
@@ -58,6 +59,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         times=(20, "and at most so many times the mean share of a user"),
         gap=(1.0, "seconds: median time between events below which a busy user is no person"),
         busy=(100, "events a day from which a user is busy"),
+        least=(50, "events below which nobody is too busy"),
         change=(0.10, "relative change of the difference without the busiest users that is told"),
     ),
     "TG01": _of(warn=(0.01, "share of targets without a relevant label that counts as zero")),
@@ -107,11 +109,18 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         error=(0.10, "relative error of foretold clicks at a rank"),
         deviations=(3.0, "and at least so many standard errors"),
     ),
-    "LB09": _of(days=(14, "days after a launch that are too early"), p=(0.01, "p of a trend of clicks over the days")),
+    "LB09": _of(
+        days=(14, "days after a launch that are too early"),
+        p=(0.01, "p of a trend of clicks over the days"),
+        change=(0.3, "and relative change from the first day to the last"),
+    ),
     "MT01": _of(effective=(100, "least number of equal requests that the weights are worth (Kish)")),
     "MT02": _of(families=(2, "least number of families of metrics")),
     "CM03": _of(ratio=(2.0, "trials of a variant over those of the baseline")),
-    "ST02": _of(deff=(1.1, "design effect that is told")),
+    "ST02": _of(
+        deff=(1.1, "design effect of a person's own requests that is told"),
+        market=(1.5, "design effect of the other side of a market that is told"),
+    ),
     "ST05": _of(
         seeds=(3, "least number of seeds"),
         deviations=(2.0, "standard deviations of seeds that a difference must exceed"),

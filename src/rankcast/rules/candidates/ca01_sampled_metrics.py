@@ -11,6 +11,7 @@ from rankcast.records import Finding
 from rankcast.rules.evidence import Found
 from rankcast.rules.rule import Moment, Rule, Severity
 from rankcast.rules.thresholds import LEAST
+from rankcast.tables.logs import Ints
 
 _MANY = 20  # candidates below which nobody calls it a sample
 
@@ -19,7 +20,7 @@ class SampledMetrics(Rule):
     """Where relevant items are ranked among a handful of sampled ones, metrics are inconsistent with those of the full
     ranking: the order of models can turn round.
 
-    Check: the median request has fewer candidates than half of the items that were open then, and the replayed
+    Check: the median target has fewer candidates than half of the items that were open then, and the replayed
     baseline does not reproduce what was shown (fidelity below its bar, or not measured). It is an error where the
     candidates bear the marks of a sample: twenty or more, the same number, or one more or less, for nearly all
     targets, and every relevant item among them. Remedy: all items that could have been shown, or production's own
@@ -48,7 +49,10 @@ tables: {impressions: null}        # nothing says what production showed
         base = next((row for row in found.results.variants if row.variant == plan.study.baseline), None)
         if base is None or not base.requests or not base.candidates:
             return self.cannot("the baseline has no candidates", "add scores of the baseline")
-        each, fidelity = base.candidates / base.requests, found.results.fidelity
+        sizes = found.candidates[np.isin(found.replayed, found.targets) & (found.candidates > 0)]
+        if not len(sizes):
+            return self.cannot("no target has candidates", "add scores of the baseline for the requests that count")
+        each, fidelity = float(np.median(sizes)), found.results.fidelity
         if fidelity is not None and fidelity.overlap is not None and fidelity.overlap >= plan.study.fidelity.at_least:
             told = f"about {each:,.0f} candidates a request, which reproduce what was shown (overlap {fidelity.overlap:.3f})"
             return self.passed(told, base.candidates, base.requests)
@@ -60,7 +64,7 @@ tables: {impressions: null}        # nothing says what production showed
         told = f"about {each:,.0f} candidates a request, of {there:,.0f} items that could have been shown"
         if each >= self.limit(plan, "share") * there:
             return self.passed(told, base.candidates, base.requests)
-        sampled = each >= _MANY and _even(found) and base.positives >= LEAST and not base.positives_outside
+        sampled = each >= _MANY and _even(sizes) and base.positives >= LEAST and not base.positives_outside
         if sampled:
             told += "; every relevant item is among them, and each target has as many"
         return self.fired(
@@ -90,7 +94,6 @@ def _open(found: Found) -> float:
     return float(np.median(opened - closed))
 
 
-def _even(found: Found) -> bool:
-    """Whether nearly all targets have the same number of candidates, or one more or less."""
-    sizes = found.candidates[np.isin(found.replayed, found.targets)]
-    return bool(len(sizes)) and bool((np.abs(sizes - np.median(sizes)) <= 1).mean() >= 0.9)
+def _even(sizes: Ints) -> bool:
+    """Whether nearly all have the same number of candidates, or one more or less."""
+    return bool((np.abs(sizes - np.median(sizes)) <= 1).mean() >= 0.9)

@@ -64,6 +64,8 @@ variants:
             key=lambda row: ((row.closed or 0) + (row.unlisted or 0)) / row.rows,
         )
         odd = (worst.closed or 0) + (worst.unlisted or 0)
+        if not odd and not variants:
+            return self.cannot("no variant shows anything", "look at the steps: every list is empty")
         if not odd:
             return self.passed("every shown item was open at its request's time", 0, sum(row.rows for row in variants))
         share, logged = odd / worst.rows, 0.0

@@ -8,6 +8,7 @@ from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
 from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+from rankcast.rules.thresholds import FEW
 
 _NONE = 0.001  # share below which the log shows hardly any
 
@@ -57,6 +58,10 @@ variants:
             return self.cannot(
                 "the log has no lists, or no events, to see what production shows again",
                 "add `tables.impressions` and `tables.events`",
+            )
+        if min(log.requests, base.requests) < FEW:
+            return self.cannot(
+                f"{min(log.requests, base.requests):,} lists are too few to compare", "take a longer period"
             )
         gaps = []
         for kind, count in log.consumed.items():

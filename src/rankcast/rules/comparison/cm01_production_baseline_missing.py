@@ -30,6 +30,7 @@ baseline: production
     bad: ClassVar[str] = """
 # study.yaml
 baseline: popular
+treatment: [scores, candidates]
 """
 
     def check(self, evidence: Evidence) -> Finding:

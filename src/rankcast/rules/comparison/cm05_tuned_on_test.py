@@ -24,7 +24,7 @@ class TunedOnTest(Rule):
     good: ClassVar[str] = """
 # study.yaml
 variants:
-  two_tower: {training: {tuned_on: {from: 2023-09-15, to: 2023-09-29}}}
+  two_tower: {training: {tuned_on: {from: 2023-09-01, to: 2023-09-15}}}
 """
     bad: ClassVar[str] = """
 # study.yaml

@@ -8,6 +8,7 @@ from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Difference, Found
 from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of
+from rankcast.rules.thresholds import FEW
 
 
 class UnjudgedRateGap(Rule):
@@ -48,6 +49,8 @@ variants:
             return self.cannot(
                 "nobody can tell what users were shown, or no metric looks at labels", "add `tables.impressions`"
             )
+        if len(found.targets) < FEW:
+            return self.cannot(f"{len(found.targets):,} targets are too few", "take a longer period")
         worst = max(rows, key=lambda row: ((row.unjudged or 0) - (row.unjudged_baseline or 0), row.metric == primary))
         gap = (worst.unjudged or 0) - (worst.unjudged_baseline or 0)
         told = (

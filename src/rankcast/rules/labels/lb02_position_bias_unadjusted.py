@@ -54,7 +54,7 @@ labels: {grades: {click: 1, bookmark: null, apply: null}}
         by_clicks = float(np.isin(found.positives.grade, clicks).mean()) if clicks else 0.0
         first, last = ranks[0].clicks / ranks[0].shown, ranks[-1].clicks / ranks[-1].shown
         told = (
-            f"{by_clicks:.0%} of the relevant items have no more than {', '.join(looked.clicks)}; clicks an impression are "
+            f"{by_clicks:.0%} of the relevant items have the grade of {', '.join(looked.clicks)}; clicks an impression are "
             f"{first:.4f} at rank 1 "
             f"and {last:.4f} at rank {ranks[-1].rank}"
         )

@@ -8,6 +8,7 @@ from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
 from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.thresholds import FEW
 
 
 class LoggerJudgedOnOwnLog(Rule):
@@ -42,6 +43,8 @@ labels: {attribute: last_shown}
                 "add `tables.impressions`, and look at the ledger",
             )
         count, size = int(found.positives.shown.sum()), len(found.positives.item)
+        if size < FEW:
+            return self.cannot(f"{size:,} relevant items are too few", "take a longer period")
         told = f"{count:,} of {size:,} relevant items ({count / size:.1%}) are items that the list itself showed"
         if fidelity.overlap < plan.study.fidelity.at_least:
             return self.cannot(

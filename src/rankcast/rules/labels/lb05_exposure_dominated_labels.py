@@ -33,7 +33,7 @@ metrics: {guardrails: [coverage@10]}
     bad: ClassVar[str] = """
 # study.yaml
 metrics: {guardrails: [coverage@10]}
-# data: users click on the one per cent of posts that are shown most, and two_tower puts these first
+# data: users click on the one per cent of posts that are shown most; two_tower is better there, and worse elsewhere
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

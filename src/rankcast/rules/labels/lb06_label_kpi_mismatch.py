@@ -7,7 +7,7 @@ from typing import ClassVar
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.goal import DEEPER, kpi_kinds, named_in
+from rankcast.rules.goal import DEEPER, kpi_kinds
 from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
 
 
@@ -46,10 +46,7 @@ labels: {grades: {click: 1, bookmark: 1, apply: 1}}
                 "the study names no online metric",
                 "say `online: {metric: ..., events: [...]}`: which events the goal counts",
             )
-        kinds = kpi_kinds(plan)
-        if kinds is None:
-            # Of other kinds in the log one may be what the metric counts.
-            kinds = tuple(kind for kind in found.logs.events.kinds if named_in(kind, online.metric))
+        kinds = kpi_kinds(plan, found.logs.events.kinds)
         if not kinds:
             return self.cannot(
                 f"nothing says which events `{online.metric}` counts",
@@ -57,23 +54,25 @@ labels: {grades: {click: 1, bookmark: 1, apply: 1}}
             )
         missing = [kind for kind in kinds if kind not in grades or grades[kind].grade <= 0]
         graded = ", ".join(f"{kind} {one.grade:g}" for kind, one in grades.items())
-        if missing:
-            return self.fired(
-                "warning",
-                f"{online.metric} counts {', '.join(missing)}, which has no grade (graded: {graded})",
-                f"grade it: `labels: {{grades: {{{missing[0]}: ...}}}}`, above the easier ones",
-                count=len(missing),
-                of=len(kinds),
-                at=("service", "labels", "grades"),
-            )
-        best = max(one.grade for one in grades.values())
         effects = [
             one
             for name in decided_of(plan)
             for one in [effect_of(found, name, found.again(name, metric=DEEPER) if DEEPER in found.shadows else None)]
             if one is not None
         ]
+        shown = "".join(f"; on it alone the difference of {one.variant} is {one.without:+.4g}" for one in effects)
+        if missing:
+            return self.fired(
+                "warning",
+                f"{online.metric} counts {', '.join(missing)}, which has no grade (graded: {graded}){shown}",
+                f"grade it: `labels: {{grades: {{{missing[0]}: ...}}}}`, above the easier ones",
+                count=len(missing),
+                of=len(kinds),
+                effect=strongest(effects),
+                at=("service", "labels", "grades"),
+            )
         against = strongest([one for one in effects if one.overturns])
+        best = max(one.grade for one in grades.values())
         if against is not None or max(grades[kind].grade for kind in kinds) < best:
             return self.fired(
                 "warning",
@@ -82,6 +81,4 @@ labels: {grades: {click: 1, bookmark: 1, apply: 1}}
                 effect=against,
                 at=("service", "labels", "grades"),
             )
-        told = f"{online.metric} counts {', '.join(kinds)}, which has the best grade"
-        shown = "; ".join(f"on it alone the difference of {one.variant} is {one.without:+.4g}" for one in effects)
-        return self.passed(f"{told}; {shown}" if shown else told)
+        return self.passed(f"{online.metric} counts {', '.join(kinds)}, which has the best grade{shown}")

@@ -39,6 +39,8 @@ online: {metric: applications_per_user, attribute: last_shown}     # service.yam
                 "nothing says for which request the online metric counts an event",
                 "say `online: {attribute: ...}`, as `labels.attribute`",
             )
+        if online.attribute == plan.service.labels.attribute:
+            return self.passed(f"offline and online count an event by the same rule, `{online.attribute}`")
         if not len(found.logs.impressions.item):
             return self.cannot("nobody can tell what was shown", "add `tables.impressions`")
         ours, theirs = found.positives, found.attributed(online.attribute)

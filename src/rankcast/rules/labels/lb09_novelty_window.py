@@ -21,8 +21,8 @@ class NoveltyWindow(Rule):
     """Right after a launch or a new page users look at everything, and what they did then is not what they will do.
 
     Check: the period begins less than the threshold's days after `production.released`; or clicks an impression have
-    a trend over the days of the period (a straight line through the daily rates, p below the threshold). Remedy: a
-    later period. Source: Kohavi, Tang and Xu, 2020.
+    a trend over the days of the period (a straight line through the daily rates) that is no chance and changes much
+    from the first day to the last. Remedy: a later period. Source: Kohavi, Tang and Xu, 2020.
     """
 
     code: ClassVar[str] = "LB09"
@@ -64,7 +64,8 @@ production: {released: 2023-09-25}
         )
         if released is not None:
             told += f"; the last launch was {released}"
-        if p < self.limit(plan, "p"):
+        change = slope * (len(rate) - 1) / max(float(np.mean(rate)), 1e-12)
+        if p < self.limit(plan, "p") and abs(change) > self.limit(plan, "change"):
             return self.fired("warning", told, "look at what changed; take a later period")
         return self.passed(told)
 

@@ -39,6 +39,7 @@ targets: {average: request}
     bad: ClassVar[str] = """
 # service.yaml
 targets: {average: request.keyword}
+# data: two_tower is better for requests with a keyword, and worse for the many without one
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

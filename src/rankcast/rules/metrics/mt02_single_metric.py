@@ -29,7 +29,7 @@ metrics: {primary: dcg@10, guardrails: [coverage@10]}
 """
     bad: ClassVar[str] = """
 # study.yaml
-metrics: {primary: dcg@10}
+metrics: {primary: dcg@10, guardrails: []}
 """
 
     def check(self, evidence: Evidence) -> Finding:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
 from rankcast.rules.rule import WITH_STEP, Moment, Rule, Severity, gain_over_all
-from rankcast.rules.thresholds import LEAST
+from rankcast.rules.thresholds import FEW, LEAST
 
 
 class PostprocessNotReplayed(Rule):
@@ -78,7 +78,7 @@ fidelity: {at_least: 0.8}    # low enough to hide it
         suspects = [one for one in fidelity.suspects if one.what.startswith(WITH_STEP)]
         best = max(suspects, key=lambda one: gain_over_all(one, fidelity), default=None)
         gain = 0.0 if best is None else gain_over_all(best, fidelity)
-        if best is not None and gain > self.limit(plan, "warn"):
+        if best is not None and gain > self.limit(plan, "warn") and fidelity.requests >= FEW:
             return self.fired(
                 "error" if gain > self.limit(plan, "error") and fidelity.requests >= LEAST else "warning",
                 f"the replay comes closer {best.what}: overlap {best.before:.3f} to {best.overlap:.3f} over "

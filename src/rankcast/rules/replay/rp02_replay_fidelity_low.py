@@ -47,6 +47,12 @@ variants:
                 "add the lists that were really shown as `tables.impressions` (request_id, item_id, rank)",
             )
         told = f"mean overlap {fidelity.overlap:.3f} over {fidelity.requests:,} requests, bar {bar:g}"
+        own = next(one for one in plan.variants if one.name == plan.study.baseline)
+        if own.candidates == "impressions":
+            told += (
+                f"; candidates are what was shown, so overlap says little: {fidelity.exact or 0:.1%} of the lists have its "
+                "order"
+            )
         remedy = "compare the steps, their order, the batches and the time zone with production's"
         if fidelity.suspects:
             first = fidelity.suspects[0]

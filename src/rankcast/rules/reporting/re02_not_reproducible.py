@@ -32,7 +32,7 @@ variants:
     bad: ClassVar[str] = """
 # study.yaml
 variants:
-  two_tower: {python: shop_models:score}       # in a folder that is in no git repository
+  two_tower: {scores: null, python: "shop_models:score"}       # in a folder that is in no git repository
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -24,13 +24,14 @@ class MissingUncertainty(Rule):
     severity: ClassVar[Severity] = "warning"
     at: ClassVar[tuple[str, ...]] = ("study", "compare")
     good: ClassVar[str] = """
-# study.yaml
-period: {from: 2023-10-02, to: 2023-10-16}
+# service.yaml
+targets: {where: "request.surface = 'home' AND NOT request.is_bot"}
 """
     bad: ClassVar[str] = """
+# service.yaml
+targets: {where: "request.user_id = 'user-00324'"}
 # study.yaml
-period: {from: 2023-10-02, to: 2023-10-16}
-# data: all requests come from one user
+metrics: {also: [ndcg@10]}        # of one user nobody can tell how far users look
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

@@ -16,7 +16,10 @@ from rankcast.rules.thresholds import LEAST
 from rankcast.tables.logs import Ints
 from rankcast.tables.valuesets import group_codes
 
-_PERSON = re.compile(r"(^|_)(user|member|account|customer|visitor|person|client)(_?id)?($|_)")
+_SELLER = re.compile(r"(^|_)(company|seller|employer|shop|merchant|advertiser|host|brand)(_?id)?($|_)")
+_PERSON = re.compile(
+    r"(^|_)(user|uid|member|account|customer|visitor|viewer|reader|subscriber|person|client)(_?id)?($|_)"
+)
 
 
 class UnclusteredUnits(Rule):
@@ -42,7 +45,7 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: member_id}}}
     bad: ClassVar[str] = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}}
-# data: the requests have member_id too
+# data: the requests have member_id too; two_tower is better for some members and worse for others
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
@@ -66,6 +69,9 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
                 f"{worst[0]:.2f} times as large",
                 f"map it: `columns: {{user_id: {worst[2]}}}`, or `compare: {{cluster: [user, {worst[1]}]}}`",
             )
+        other = self._other_side(plan, found)
+        if other is not None:
+            return other
         known = [found.again(name) for name in decided_of(plan)]
         if not any(one is not None and one.error is not None for one in known):
             return self.cannot(
@@ -76,13 +82,35 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
             told += f"; `{worst[2]}` gathers them further, with a variance {worst[0]:.2f} times as large"
         return self.passed(told, 0, len(user))
 
-    def _effect(self, plan: Plan, found: Found, codes: Ints) -> float | None:
+    def _other_side(self, plan: Plan, found: Found) -> Finding | None:
+        """A market's other side: targets whose first relevant items belong to one company are alike too."""
+        logs = found.logs
+        if len(plan.study.compare.cluster) > 1 or not len(found.positives.item):
+            return None
+        request, first = np.unique(found.positives.request, return_index=True)
+        item = np.full(len(found.targets), -1, dtype=np.int64)
+        item[np.searchsorted(found.targets, request)] = found.positives.item[first]
+        for name in (one for one in logs.items.frame.columns if _SELLER.search(one.lower())):
+            groups = group_codes(logs.items.frame[name].cast(pl.String).alias(name))
+            deff = self._effect(plan, found, np.where(item >= 0, groups[item], -1), finer=True)
+            if deff is not None and deff > self.limit(plan, "market"):
+                return self.fired(
+                    "warning",
+                    f"targets whose relevant items share `item.{name}` are alike: clustered by it the variance is "
+                    f"{deff:.2f} times as "
+                    "large as by user",
+                    f"cluster by both: `compare: {{cluster: [user, item.{name}]}}`",
+                    at=("study", "compare"),
+                )
+        return None
+
+    def _effect(self, plan: Plan, found: Found, codes: Ints, finer: bool = False) -> float | None:
         """The design effect of another clustering, the largest of all decided variants; None where it is finer, or nothing "
         "varies."""
         user = found.logs.requests.user[found.targets]
         alone = codes < 0
         codes = np.where(alone, codes.max(initial=-1) + 1 + user, codes)
-        if len(np.unique(codes)) >= len(np.unique(user)):
+        if not finer and len(np.unique(codes)) >= len(np.unique(user)):
             return None
         effects = []
         for name in decided_of(plan):

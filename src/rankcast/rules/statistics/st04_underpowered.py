@@ -27,12 +27,12 @@ class Underpowered(Rule):
     at: ClassVar[tuple[str, ...]] = ("study", "compare", "smallest_effect")
     good: ClassVar[str] = """
 # study.yaml
-compare: {smallest_effect: 1%}
+compare: {smallest_effect: 5%}
 """
     bad: ClassVar[str] = """
 # study.yaml
 compare: {smallest_effect: 1%}
-# data: a hundred users
+# data: half a hundred users
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
@@ -71,7 +71,11 @@ compare: {smallest_effect: 1%}
                 at=("study", "compare"),
             )
         open_ones = [row for row in measured if row.verdict == "undecided"]
-        if not open_ones or found_at <= smallest:
+        if not open_ones:
+            return self.passed(
+                "every variant has a verdict: " + ", ".join(f"{row.variant} {row.verdict}" for row in measured)
+            )
+        if found_at <= smallest:
             return self.passed(f"{told}; {smallest:.2%} matters", worst.n_users)
         needed = next((row.users_needed for row in open_ones if row.users_needed), None)
         return self.fired(

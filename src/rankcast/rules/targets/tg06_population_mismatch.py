@@ -36,7 +36,7 @@ segments: [request.job_type, user.tenure]
     bad: ClassVar[str] = """
 # study.yaml
 segments: [request.job_type, user.tenure]
-# data: only what happened after requests for one job type reached the log of events
+# data: only events on posts of one job type reached the log
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

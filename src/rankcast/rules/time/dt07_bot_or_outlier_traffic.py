@@ -49,7 +49,10 @@ online: {metric: clicks_per_user, events: [click]}     # which crawlers drive as
             return self.cannot("no user with a target has an event", "add `tables.events`")
         count = np.bincount(events.user[mine], minlength=len(found.logs.ids.users))
         share = count / count.sum()
-        too_many = np.flatnonzero(share > max(self.limit(plan, "share"), self.limit(plan, "times") / len(users)))
+        too_many = np.flatnonzero(
+            (count >= self.limit(plan, "least"))
+            & (share > max(self.limit(plan, "share"), self.limit(plan, "times") / len(users)))
+        )
         fast = self._fast(plan, found, np.flatnonzero(count >= self.limit(plan, "busy")))
         odd = np.union1d(too_many, fast)
         if len(odd):
