@@ -110,7 +110,7 @@ def test_markdown_fits_a_comment_and_leads_with_the_decision(demo: Any) -> None:
     text = (demo.run.folder / "report.md").read_text(encoding="utf-8")
     assert len(text) < MOST_CHARACTERS
     assert text.splitlines()[0].startswith("## two-tower: two\\_tower **")
-    assert text.count("<details>") == text.count("</details>") == 2
+    assert text.count("<details>") == text.count("</details>") == 3
     assert "| two\\_tower | dcg@10 | primary |" in text
 
 

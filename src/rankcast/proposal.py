@@ -18,6 +18,7 @@ from rankcast.sources import files
 from rankcast.sources.source import FileSet, Pattern, Source
 from rankcast.tables import columns as c
 from rankcast.tables.timestamps import to_utc
+from rankcast.template import CHECKLIST, study_template
 
 _MOST_FILES = 500
 _MOST_EVENTS = 12
@@ -118,9 +119,12 @@ def propose(folder: Path) -> Proposal:
 
 
 def write(folder: Path, proposal: Proposal, schemas: Mapping[str, str]) -> list[Path]:
-    """Write service.yaml, studies/first.yaml and the editors' schemas; RunError when one of the two is there already."""
+    """Write service.yaml, studies/first.yaml, a study to copy, a checklist and the editors' schemas; RunError when one of the
+    files is there already.
+    """
     service, study = folder / "service.yaml", folder / "studies" / "first.yaml"
-    for path in (service, study):
+    template, checklist = folder / "studies" / "template.yaml", folder / "studies" / "REVIEW.md"
+    for path in (service, study, template, checklist):
         if path.exists():
             raise RunError(f"{path} is there already; remove it, or edit it instead")
     study.parent.mkdir(exist_ok=True)
@@ -128,8 +132,10 @@ def write(folder: Path, proposal: Proposal, schemas: Mapping[str, str]) -> list[
     for name, text in schemas.items():
         (folder / "schema" / f"{name}.json").write_text(text, encoding="utf-8")
     service.write_text(_service_text(folder, proposal), encoding="utf-8")
+    template.write_text(_template_text(proposal), encoding="utf-8")
+    checklist.write_text(CHECKLIST, encoding="utf-8")
     study.write_text(_study_text(proposal), encoding="utf-8")
-    return [service, study]
+    return [service, template, checklist, study]
 
 
 _Group = tuple[str, tuple[Path, ...], list[str]]
@@ -259,8 +265,8 @@ def _service_text(folder: Path, proposal: Proposal) -> str:
     return "\n".join(lines)
 
 
-def _study_text(proposal: Proposal) -> str:
-    start, end = _period(proposal)
+def _variants(proposal: Proposal) -> tuple[list[str], str]:
+    """The lines of all variants, and which of them is the baseline."""
     names = sorted(proposal.scores, key=lambda name: ("prod" not in name.lower(), name))
     variants = [f"  {scalar(name) + ':':<14}{{scores: {_table_text(proposal.scores[name], '../')}}}" for name in names]
     if not names:
@@ -269,6 +275,17 @@ def _study_text(proposal: Proposal) -> str:
         )
     if "events" in proposal.tables:
         variants.append("  popular:      {builtin: popular, within: 28d}")
+    return variants, scalar(names[0] if names else "logged")
+
+
+def _template_text(proposal: Proposal) -> str:
+    start, end = _period(proposal)
+    return study_template(f"period: {{from: {start}, to: {end}}}", *_variants(proposal))
+
+
+def _study_text(proposal: Proposal) -> str:
+    start, end = _period(proposal)
+    variants, baseline = _variants(proposal)
     return "\n".join(
         [
             "# yaml-language-server: $schema=../schema/study.json",
@@ -280,7 +297,7 @@ def _study_text(proposal: Proposal) -> str:
             f"period: {{from: {start}, to: {end}}}   # CHECK: half-open; the horizon must have passed",
             "variants:",
             *variants,
-            f"baseline: {scalar(names[0] if names else 'logged')}           # CHECK: what users get today",
+            f"baseline: {baseline}           # CHECK: what users get today",
             "metrics:",
             "  primary: dcg@10",
             "  also: [ndcg@10, recall@10, hit@10, list_length]",
@@ -316,11 +333,12 @@ def _attribute(proposal: Proposal) -> str:
 
 
 def _period(proposal: Proposal) -> tuple[date, date]:
-    """Two whole weeks, a week before the last request where the log is long enough."""
+    """Two whole weeks, or one, that end a week before the last request; all there is where the log is shorter."""
     times = to_utc(_column(proposal.tables["requests"], c.TIMESTAMP), "UTC")
     days = None if times is None else times.drop_nulls().dt.date()
     first, last = (None, None) if days is None else (days.min(), days.max())
     if not isinstance(first, date) or not isinstance(last, date):
         return date(2023, 10, 2), date(2023, 10, 16)
     end = max(last - timedelta(days=6), first + timedelta(days=1))
-    return max(first, end - timedelta(days=14)), end
+    weeks = min(2, (end - first).days // 7)
+    return (end - timedelta(weeks=weeks) if weeks else first), end

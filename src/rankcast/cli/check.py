@@ -34,20 +34,25 @@ def command(
     from rankcast.study import check
 
     plan, findings = annotated(form, lambda: check(study, with_data=not without_data))
+    files = {"study": plan.study_file, "service": plan.service_file}
     fired = [finding for finding in findings if finding.status == "fired"]
     errors = [finding for finding in fired if finding.severity == "error"]
     if form == "json":
         print_json(
-            {"study": plan.study.study, "errors": [], "findings": [one.model_dump(mode="json") for one in findings]}
+            {
+                "study": plan.study.study,
+                "errors": [],
+                "findings": [{**one.model_dump(mode="json"), "file": files[one.file or "study"]} for one in findings],
+            }
         )
     elif form == "text":
         for one in sorted(findings, key=lambda one: (one.status != "fired", one.severity != "error", one.rule)):
             if one.status == "waived":
                 print(plain(f"{one.rule} {one.name}: waived, {one.waived}: {one.evidence}"))
             elif one.status != "passed":
-                grave = f" ({one.severity}, {one.file}:{one.line})" if one.status == "fired" else ""
+                grave = f" ({one.severity}, {files[one.file or 'study']}:{one.line})" if one.status == "fired" else ""
                 print(plain(f"{one.rule} {one.name}: {one.status}{grave}: {one.evidence}. {one.remedy}"))
         looked = "the two files" if without_data else "the two files, and the columns of the data"
         print(f"{plan.study.study}: {'not fit to run' if errors else 'fine'} ({looked})")
-    print_annotations(form, findings)
+    print_annotations(form, findings, files)
     raise typer.Exit(5 if errors else 0)

@@ -20,7 +20,7 @@ def command(
     ],
     json: Annotated[bool, typer.Option("--json", help="Print what was found for programs.")] = False,
 ) -> None:
-    """Look at the columns of your files, propose a mapping, and write service.yaml and studies/first.yaml."""
+    """Look at the columns of your files, propose a mapping, write service.yaml, a first study, one to copy, a checklist."""
     from rankcast.proposal import propose, write
     from rankcast.study import schema_files
 

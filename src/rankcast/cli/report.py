@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rankcast.cli.findings import chosen, print_annotations
+from rankcast.cli.findings import chosen, files_of, print_annotations
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import print_json, print_run
 
@@ -39,4 +39,4 @@ def command(
         print((found.folder / "report.md").read_text(encoding="utf-8"), end="")
     elif form == "text":
         print_run(found)
-    print_annotations(form, found.findings)
+    print_annotations(form, found.findings, files_of(found))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rankcast.cli.findings import annotated, chosen, print_annotations
+from rankcast.cli.findings import annotated, chosen, files_of, print_annotations
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import TerminalProgress, print_json, print_run
 from rankcast.errors import ConfigError, show
@@ -55,7 +55,7 @@ def command(
         print_json(done.result.document())
     elif form == "text":
         print_run(done)
-    print_annotations(form, done.findings)
+    print_annotations(form, done.findings, files_of(done))
     raise typer.Exit(done.exit_code())
 
 

@@ -156,5 +156,7 @@ class Behaviour(Strict):
     """events that show that an item was looked at and liked"""
     depth: Annotated[str | None, _column_of(("request",), "request.depth")] = None
     """request.<column>: how many ranks the user had on the screen, where it is logged"""
+    ranks: Literal["shown", "unknown"] = "shown"
+    """whether `rank` of the impressions is the place on the screen, or unknown: just the order of the log"""
     by: Annotated[str | None, _column_of(("request",), "request.keyword")] = None
     """request.<column>: an item attracts differently for each of its values; silent: alike everywhere"""

@@ -170,6 +170,10 @@ def _metrics(plan: Plan, study: Document) -> list[Problem]:
         needs = {need.partition(".")[0] for need in planned.metric.needs()}
         for need in sorted(needs - {"catalogue"} if "item" in needs else needs):
             tables = _TABLES_FOR.get(need, ())
+            declared = plan.service.behaviour
+            if need == "examination" and declared is not None and declared.ranks == "unknown":
+                told = f"`{planned.metric}` asks how far users look, and the service says that ranks are unknown"
+                problems.append(study.problem(told, ("metrics",)))
             if tables and all(not getattr(plan.service.tables, table) for table in tables):
                 listed = " or ".join(f"`tables.{table}`" for table in tables)
                 problems.append(study.problem(f"`{planned.metric}` needs {listed}", ("metrics",)))

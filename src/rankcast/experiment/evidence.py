@@ -12,7 +12,7 @@ import polars as pl
 
 from rankcast.comparison.table import MetricColumn, ValuesTable, measurable
 from rankcast.config.plan import Plan
-from rankcast.errors import ConfigError
+from rankcast.errors import ConfigError, clip
 from rankcast.evaluate.grammar import parse
 from rankcast.evaluate.metric import RequestMetric
 from rankcast.evaluate.truth import labels as labelling
@@ -81,10 +81,15 @@ def shown_rows(work: Work, done: Sequence[Outcome]) -> tuple[ShownRow, ...]:
 
 def _examples(found: Seen, ids: Ids) -> dict[str, tuple[str, ...]]:
     return {
-        name: tuple(f"{ids.requests[request]}: {ids.items[item]}" for request, item in pairs)
+        name: tuple(f"{_short(ids.requests[request])}: {_short(ids.items[item])}" for request, item in pairs)
         for name, pairs in found.examples.items()
         if pairs
     }
+
+
+def _short(one: object) -> str:
+    """An id that a message can hold."""
+    return clip(str(one), 40)
 
 
 def tie_rows(work: Work, table: ValuesTable, done: Sequence[Outcome], targets: Ints) -> tuple[TieRow, ...]:

@@ -244,11 +244,12 @@ def _shadow(work: Work, shadow: Shadow, judged: Judged, slates: Slates, targets:
 def _seen(work: Work, requests: Ints, replays: Mapping[str, Replay]) -> dict[str | None, Seen]:
     base = replays[work.baseline].slates
     found: dict[str | None, Seen] = {
-        name: seen(replay.slates, base, work.logs, work.acted, work.chosen) for name, replay in replays.items()
+        name: seen(replay.slates, base, work.logs, work.acted, work.chosen, work.baseline_served)
+        for name, replay in replays.items()
     }
     if len(work.logs.impressions.item):
         logged = logged_lists(requests, work.logs).first(work.baseline_served)  # as fidelity looks at them
-        found[None] = seen(logged, None, work.logs, work.acted, work.chosen)
+        found[None] = seen(logged, None, work.logs, work.acted, work.chosen, work.baseline_served)
     return found
 
 

@@ -60,9 +60,9 @@ class Seen:
     examples: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
-def seen(lists: Lists, base: Lists | None, logs: Logs, acted: Acted, chosen: Bools) -> Seen:
-    """Look at some lists. `base`: the baseline's for the same requests; `chosen`: by request code, whose overlap with the log
-    is measured.
+def seen(lists: Lists, base: Lists | None, logs: Logs, acted: Acted, chosen: Bools, served: int) -> Seen:
+    """Look at some lists. `base`: the baseline's for the same requests; `chosen`: by request code, whose overlap with the first
+    `served` of the log is measured.
     """
     request, item, time = lists.row_requests(), lists.item, lists.row_times(logs)
     user = lists.row_users(logs)
@@ -71,7 +71,7 @@ def seen(lists: Lists, base: Lists | None, logs: Logs, acted: Acted, chosen: Boo
     twice = repeats(lists.pairs(len(logs.ids.items) + 1))
     again = np.zeros(len(item), dtype=bool)
     again[twice] = True
-    measured, rbo = _overlap(lists, logs, chosen)
+    measured, rbo = _overlap(lists, logs, chosen, served)
     odd = {CLOSED: closed, UNLISTED: unlisted, REPEATED: again}
     return Seen(
         requests=int((lists.lengths() > 0).sum()),
@@ -131,7 +131,7 @@ def _same(lists: Lists, base: Lists) -> Bools:
     return same
 
 
-def _overlap(lists: Lists, logs: Logs, chosen: Bools) -> tuple[Ints, Floats]:
+def _overlap(lists: Lists, logs: Logs, chosen: Bools, served: int) -> tuple[Ints, Floats]:
     """Requests of the sample with impressions, and how much their lists have in common with these."""
     at = np.flatnonzero(chosen[lists.requests])
     if not len(at) or not len(logs.impressions.item):
@@ -140,8 +140,7 @@ def _overlap(lists: Lists, logs: Logs, chosen: Bools) -> tuple[Ints, Floats]:
     place[at] = np.arange(len(at))
     mine = lists.keep(place[lists.position] >= 0)
     mine = Lists(lists.requests[at], place[mine.position], mine.item, mine.value, lists.repeats).distinct()
-    longest = int(mine.lengths().max(initial=1))
-    log = Logged.of(mine.requests, max(longest, 1), logs)
+    log = Logged.of(mine.requests, served, logs)
     theirs = log.ranks_of(mine.position, mine.item)
     hit = theirs > 0
     common = Common(mine.position[hit], mine.ranks()[hit], theirs[hit], mine.lengths(), log.lengths)

@@ -31,8 +31,11 @@ def problem_finding(problem: Problem) -> Finding:
     )
 
 
-def sarif(findings: Iterable[Finding], version: str, pages: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """A SARIF log of what fired, and of what is waived, as suppressed. `pages`: by code what goes wrong, and a rule's whole page.
+def sarif(
+    findings: Iterable[Finding], version: str, pages: Mapping[str, tuple[str, str]], files: Mapping[str, str]
+) -> dict[str, Any]:
+    """A SARIF log of what fired, and of what is waived, as suppressed. `pages`: by code what goes wrong, and a rule's whole page;
+    `files`: the paths of the study and the service.
 
     Rules that passed or cannot be checked are no results: a review tool would show them as problems.
     """
@@ -48,7 +51,7 @@ def sarif(findings: Iterable[Finding], version: str, pages: Mapping[str, tuple[s
             {
                 "tool": {"driver": {"name": "Rankcast", "semanticVersion": version, "rules": rules}},
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(one, codes.index(one.rule)) for one in told],
+                "results": [_result(one, codes.index(one.rule), files) for one in told],
             }
         ],
     }
@@ -64,7 +67,7 @@ def _rule(code: str, name: str, wrong: str, page: str) -> dict[str, Any]:
     }
 
 
-def _result(one: Finding, index: int) -> dict[str, Any]:
+def _result(one: Finding, index: int, files: Mapping[str, str]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": one.rule,
         "ruleIndex": index,
@@ -73,7 +76,10 @@ def _result(one: Finding, index: int) -> dict[str, Any]:
         "partialFingerprints": {"finding/v1": _fingerprint(one)},
     }
     if one.file is not None:
-        place = {"artifactLocation": {"uri": _uri(one.file)}, "region": {"startLine": one.line or 1}}
+        place = {
+            "artifactLocation": {"uri": _uri(files.get(one.file, one.file))},
+            "region": {"startLine": one.line or 1},
+        }
         result["locations"] = [{"physicalLocation": place}]
     if one.status == "waived":
         result["suppressions"] = [{"kind": "external", "justification": one.waived or ""}]
@@ -96,10 +102,10 @@ def message(one: Finding) -> str:
     return text[:_MOST]
 
 
-def workflow_commands(findings: Iterable[Finding]) -> list[str]:
+def workflow_commands(findings: Iterable[Finding], files: Mapping[str, str]) -> list[str]:
     """A line a finding, by which GitHub annotates the file in a pull request; what cannot be checked is a notice.
 
-    >>> print(*workflow_commands([problem_finding(Problem("no: such, key", "a,b.yaml", 3))]))
+    >>> print(*workflow_commands([problem_finding(Problem("no: such, key", "a,b.yaml", 3))], {}))
     ::error file=a%2Cb.yaml,line=3,title=INPUT input-refused::no: such, key
     """
     lines = []
@@ -107,7 +113,7 @@ def workflow_commands(findings: Iterable[Finding]) -> list[str]:
         kind = {"fired": one.severity, "cannot check": "notice"}.get(one.status)
         if kind is None:
             continue
-        place = "" if one.file is None else f"file={_property(one.file)},line={one.line or 1},"
+        place = "" if one.file is None else f"file={_property(files.get(one.file, one.file))},line={one.line or 1},"
         title = f"{one.rule} {one.name}" + (": cannot check" if kind == "notice" else "")
         lines.append(f"::{kind} {place}title={_property(title)}::{_data(message(one))}")
     return lines

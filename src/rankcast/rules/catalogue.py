@@ -13,6 +13,7 @@ from rankcast.rules.evidence import Evidence
 from rankcast.rules.rule import Rule
 
 EXPIRED, UNUSED = "WV01", "WV02"
+STUDY, SERVICE = "study", "service"
 
 
 def check_all(evidence: Evidence) -> tuple[Finding, ...]:
@@ -61,7 +62,7 @@ def _waived(one: Finding, evidence: Evidence) -> Finding:
 
 
 def _placed(one: Finding, plan: Plan) -> Finding:
-    """A finding at its line: `file` holds where the rule says that the study or the service speaks of it."""
-    where = (one.file or "study").split(".")
-    file = plan.service_file if where[0] == "service" else plan.study_file
-    return one.model_copy(update={"file": file, "line": plan.line(file, *where[1:]) or 1})
+    """A finding at its line: `file` and `key` are where the rule says that the study or the service speaks of it."""
+    where = () if not one.key else tuple(one.key.split("."))
+    file = plan.service_file if one.file == SERVICE else plan.study_file
+    return one.model_copy(update={"file": one.file or STUDY, "line": plan.line(file, *where) or 1})

@@ -63,7 +63,7 @@ class Rule:
 
     def cannot(self, missing: str, how: str) -> Finding:
         """What is missing, and how to provide it."""
-        return self._finding("cannot check", self.severity, missing, how, file=".".join(self.at))
+        return self._finding("cannot check", self.severity, missing, how, **_place(self.at))
 
     def fired(
         self,
@@ -75,20 +75,21 @@ class Rule:
         of: int | None = None,
         examples: Sequence[object] = (),
         effect: Effect | None = None,
+        without: str = "without it",
         at: tuple[str, ...] | None = None,
     ) -> Finding:
         """Something was found. It is an error where the difference without the problem says the opposite."""
         if effect is not None and effect.overturns:
             severity = "error"
             evidence += (
-                f"; without it the difference of {effect.variant} changes sign: {effect.difference:+.4g} to "
+                f"; {without} the difference of {effect.variant} changes sign: {effect.difference:+.4g} to "
                 f"{effect.without:+.4g}"
             )
         shown = tuple(str(one)[:100] for one in examples[:MOST_EXAMPLES])
         if shown:
             evidence += f" (such as {', '.join(shown)})"
         found = self._finding("fired", severity, evidence, remedy, count=count, of=of, effect=effect)
-        return found.model_copy(update={"examples": shown, "file": ".".join(at or self.at)})
+        return found.model_copy(update={"examples": shown, **_place(at or self.at)})
 
     def _finding(self, status: str, severity: Severity, evidence: str, remedy: str, **more: Any) -> Finding:
         return Finding.model_validate(
@@ -105,16 +106,23 @@ class Rule:
         )
 
 
+def _place(at: tuple[str, ...]) -> dict[str, str | None]:
+    return {"file": at[0], "key": ".".join(at[1:]) or None}
+
+
 _ONE = re.compile(r"(?<![\w.,])1 ((?:relevant |logged )?[a-z]+?)s\b")
+
+
+_ONE_IS = re.compile(r"(?<![\w.,])1 ((?:[a-z]+ )?[a-z]+) are\b")
 
 
 def singular(text: str) -> str:
     """One thing is no plural.
 
-    >>> singular("1 days of 21 days, 1 relevant items, 0.1 requests, 1,001 users")
-    '1 day of 21 days, 1 relevant item, 0.1 requests, 1,001 users'
+    >>> singular("1 days of 21 days, 1 relevant items are, 0.1 requests, 1,001 users")
+    '1 day of 21 days, 1 relevant item is, 0.1 requests, 1,001 users'
     """
-    return _ONE.sub(r"1 \1", text)
+    return _ONE_IS.sub(r"1 \1 is", _ONE.sub(r"1 \1", text))
 
 
 def graver(share: float, error: float, base: int) -> Severity:
@@ -175,6 +183,11 @@ def strongest(effects: Sequence[Effect | None]) -> Effect | None:
 def decided_of(plan: Plan) -> list[str]:
     """The variants that are decided."""
     return [variant.name for variant in plan.variants if variant.decided and variant.name != plan.study.baseline]
+
+
+def compared_of(plan: Plan) -> list[str]:
+    """The variants that are decided; where none is, all that are held against the baseline."""
+    return decided_of(plan) or [one.name for one in plan.variants if one.name != plan.study.baseline]
 
 
 _PART = re.compile(r"\b(Check|Remedy|Source): ")

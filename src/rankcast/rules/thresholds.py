@@ -119,7 +119,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
     "CM03": _of(ratio=(2.0, "trials of a variant over those of the baseline")),
     "ST02": _of(
         deff=(1.1, "design effect of a person's own requests that is told"),
-        market=(1.5, "design effect of the other side of a market that is told"),
+        market=(2.0, "design effect of the other side of a market that is told"),
     ),
     "ST05": _of(
         seeds=(3, "least number of seeds"),

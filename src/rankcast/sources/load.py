@@ -276,7 +276,11 @@ def _encode(
     placed = {name.removeprefix(PLACED): frame for name, frame in tables.items() if name.startswith(PLACED)}
     elsewhere = [] if means.items is None else [means.items]
     base = Encoder.over(
-        [frame[c.ITEM_ID] for frame in (*frames.values(), *placed.values()) if c.ITEM_ID in frame.columns] + elsewhere
+        [
+            *(frame[c.ITEM_ID] for name, frame in frames.items() if c.ITEM_ID in SCHEMAS[name].ids),
+            *(frame[c.ITEM_ID] for frame in placed.values()),
+            *elsewhere,
+        ]
     )
     keys = Encoders(
         requests=Encoder.over([frames["requests"][c.REQUEST_ID]]),

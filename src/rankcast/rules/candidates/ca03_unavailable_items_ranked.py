@@ -59,6 +59,8 @@ variants:
         wanted = {*decided_of(plan), plan.study.baseline}
         log = next((row for row in rows if row.variant is None), None)
         variants = [row for row in rows if row.variant in wanted]
+        if not variants and log is None:
+            return self.cannot("no variant shows anything", "look at the steps: every list is empty")
         worst = max(
             (*variants, *([log] if log is not None else [])),
             key=lambda row: ((row.closed or 0) + (row.unlisted or 0)) / row.rows,

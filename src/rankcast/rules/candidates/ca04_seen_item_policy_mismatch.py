@@ -16,7 +16,7 @@ _NONE = 0.001  # share below which the log shows hardly any
 class SeenItemPolicyMismatch(Rule):
     """Offline lists keep what production would have hidden (posts applied to already), or hide what production shows again.
 
-    Check, by graded kind of event: the share of shown items on which the user had such an event before, of the
+    Check: by graded kind of event, the share of shown items on which the user had such an event before, of the
     replayed baseline against the lists that were really shown (less than these only where `not_seen` hides that
     kind); and of a variant, where the log shows hardly any. Remedy: replay the same exclusion with `not_seen`.
     Source: practice.

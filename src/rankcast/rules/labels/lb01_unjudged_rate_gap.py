@@ -16,8 +16,9 @@ class UnjudgedRateGap(Rule):
     model wins because it chose what could be judged.
 
     Check: the unjudged share of a variant's lists less that of the baseline's. Effect: the difference on judged items
-    alone; it is an error where that has the other sign. Remedy: read the difference on judged items and its bounds
-    beside the primary one; show some lists at random. Source: Buckley and Voorhees, 2004; Castells and Moffat, 2022.
+    alone. The gap alone is never an error, as every new model has one; it is where it exceeds the second threshold
+    and that difference surely has the other sign. Remedy: read the difference on judged items and its bounds beside
+    the primary one; show some lists at random. Source: Buckley and Voorhees, 2004; Castells and Moffat, 2022.
     """
 
     code: ClassVar[str] = "LB01"
@@ -76,5 +77,6 @@ variants:
             told,
             "read the difference on judged items and its bounds; show some lists at random, so that new items can be judged",
             effect=effect,
+            without="on judged items alone",
             at=("study", "variants", worst.variant),
         )

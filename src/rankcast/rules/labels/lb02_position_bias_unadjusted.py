@@ -39,6 +39,12 @@ labels: {grades: {click: 1, bookmark: null, apply: null}}
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
+        declared = plan.service.behaviour
+        if declared is not None and declared.ranks == "unknown":
+            return self.cannot(
+                "the position of what was shown is unknown: `behaviour.ranks` says so",
+                "log the rank of each item on the screen",
+            )
         looked = found.results.behaviour
         ranks = [one for one in looked.ranks if one.shown >= LEAST] if looked is not None else []
         if looked is None or len(ranks) < 2:

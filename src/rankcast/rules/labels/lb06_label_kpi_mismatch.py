@@ -52,6 +52,12 @@ labels: {grades: {click: 1, bookmark: 1, apply: 1}}
                 f"nothing says which events `{online.metric}` counts",
                 f"say `online: {{metric: {online.metric}, events: [...]}}`",
             )
+        unknown = [kind for kind in kinds if kind not in found.logs.events.kinds]
+        if len(unknown) == len(kinds):
+            return self.cannot(
+                f"the log has no event of the kind {', '.join(unknown)}",
+                "name the kinds as the log does: `online: {events: [...]}`",
+            )
         missing = [kind for kind in kinds if kind not in grades or grades[kind].grade <= 0]
         graded = ", ".join(f"{kind} {one.grade:g}" for kind, one in grades.items())
         effects = [
@@ -69,6 +75,7 @@ labels: {grades: {click: 1, bookmark: 1, apply: 1}}
                 count=len(missing),
                 of=len(kinds),
                 effect=strongest(effects),
+                without="on it alone",
                 at=("service", "labels", "grades"),
             )
         against = strongest([one for one in effects if one.overturns])
@@ -79,6 +86,7 @@ labels: {grades: {click: 1, bookmark: 1, apply: 1}}
                 f"{online.metric} counts {', '.join(kinds)}; graded are {graded}",
                 "grade what the goal counts highest, and decide by it",
                 effect=against,
+                without="on it alone",
                 at=("service", "labels", "grades"),
             )
         return self.passed(f"{online.metric} counts {', '.join(kinds)}, which has the best grade{shown}")

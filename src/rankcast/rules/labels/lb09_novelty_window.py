@@ -58,10 +58,9 @@ production: {released: 2023-09-25}
                 "say `production: {released: 2023-09-01}`, or take a period of a week at least",
             )
         p, slope = _trend(rate, weight)
-        told = (
-            f"relevant items an impression change by {slope / max(float(np.mean(rate)), 1e-12):+.2%} a day over {len(rate)} "
-            f"days (p {p_value(p)})"
-        )
+        daily = slope / max(float(np.mean(rate)), 1e-12)
+        shown = "by less than 0.01%" if abs(daily) < 1e-4 else f"{daily:+.2%}"
+        told = f"relevant items an impression change {shown} a day over {len(rate)} days (p {p_value(p)})"
         if released is not None:
             told += f"; the last launch was {released}"
         change = slope * (len(rate) - 1) / max(float(np.mean(rate)), 1e-12)

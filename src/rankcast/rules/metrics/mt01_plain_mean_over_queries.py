@@ -14,7 +14,7 @@ from rankcast.rules.evidence import Found
 from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
 from rankcast.tables.logs import Floats
 
-_USAGE = re.compile(r"(^|_)(weight|usage|sessions?|searches|volume|frequency|traffic)($|_)")
+_USAGE = re.compile(r"(^|_)(weight|usage|sessions|searches|volume|frequency|traffic)$")
 
 
 class PlainMeanOverQueries(Rule):

@@ -18,7 +18,7 @@ class MetricDefinitionAmbiguous(Rule):
     itself a year later.
 
     Check: every metric prints back as one string, with a version, bounds and a page; a private metric
-    (`package.module:Name`) without a docstring and a source that say what it computes is an error. Remedy: write the
+    (`package.module:Name`) without a docstring and a source that say what it computes is told. Remedy: write the
     formula, its range and its source into the metric's class. Source: Tamm, Damdinov and Vasilev, RecSys 2021: of
     eight libraries' metrics only precision agreed.
     """
@@ -26,7 +26,7 @@ class MetricDefinitionAmbiguous(Rule):
     code: ClassVar[str] = "MT04"
     name: ClassVar[str] = "metric-definition-ambiguous"
     moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
+    severity: ClassVar[Severity] = "warning"
     at: ClassVar[tuple[str, ...]] = ("study", "metrics")
     good: ClassVar[str] = """
 # study.yaml
@@ -46,7 +46,7 @@ metrics: {primary: dcg@10, also: ["shop_metrics:Happiness"]}      # nobody can s
         ]
         if vague:
             return self.fired(
-                "error",
+                "warning",
                 f"{', '.join(vague)}: no docstring with its formula, or no `source`",
                 "say in the class what it computes, between which bounds, and by whom it is defined",
                 count=len(vague),

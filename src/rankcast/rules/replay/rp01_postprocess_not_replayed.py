@@ -14,8 +14,8 @@ class PostprocessNotReplayed(Rule):
     """Users never see the raw ranking. Where production's filters are not replayed, the lists that are judged are lists that
     nobody saw, and a model that ranks closed or filtered posts well wins.
 
-    Check: the baseline has other steps than `production.steps`; once there is a run: a step that the tables suggest
-    and the service file does not have, or another order, brings the replayed baseline closer to what was shown, over
+    Check: the baseline has other steps than `production.steps`, or in another order; once there is a run: a step that
+    the tables suggest and the service file does not have brings the replayed baseline closer to what was shown, over
     all requests by more than the thresholds. Effect: the overlap with and without it. Remedy: write production's
     steps, in production's order. Source: the talk.
     """

@@ -49,7 +49,7 @@ metrics: {primary: dcg@10, also: [ndcg@50]}
             return self.cannot(
                 "nobody can tell how far users see", "add `tables.impressions`, or `behaviour: {depth: request.depth}`"
             )
-        far = float(np.quantile(shown, self.limit(plan, "quantile")))
+        far = float(np.quantile(shown, self.limit(plan, "quantile"), method="higher"))
         cuts = {
             str(one.metric): one.metric.k or plan.service.production.served
             for one in plan.metrics

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rankcast.config.plan import Plan
-from rankcast.records import Finding
+from rankcast.records import Finding, StandardisedRow
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Moment, Rule, Severity, compared_of
 
 
 class SegmentReversalHidden(Rule):
@@ -35,14 +35,20 @@ segments: [request.job_type, user.tenure]
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
-        rows = [row for row in found.results.comparisons if row.segment is not None and row.variant in decided_of(plan)]
+        rows = [
+            row for row in found.results.comparisons if row.segment is not None and row.variant in compared_of(plan)
+        ]
         if not plan.study.segments or not rows:
             return self.cannot(
                 "the study names no segments, or none has a difference",
                 "say `segments: [request.<column>, user.<column>]`",
             )
         primary = str(plan.metrics[0].metric)
-        mixed = [row for row in found.results.standardised if row.reversal and row.variant in decided_of(plan)]
+        mixed = [
+            row
+            for row in found.results.standardised
+            if row.reversal and row.variant in compared_of(plan) and _sure(row)
+        ]
         whole = {
             row.variant: row.verdict
             for row in found.results.comparisons
@@ -68,9 +74,10 @@ segments: [request.job_type, user.tenure]
                 f"{row.difference or 0:+.4g}"
                 for row in mixed[:3]
             ]
+            more = len(hurt) + len(mixed) - len(told)
             return self.fired(
                 "warning",
-                "; ".join(told),
+                "; ".join(told) + (f"; and {more} more" if more > 0 else ""),
                 "look at that segment first; perhaps the change is for the others alone",
                 count=len(hurt) + len(mixed),
                 of=len(rows),
@@ -80,3 +87,8 @@ segments: [request.job_type, user.tenure]
             0,
             len({(row.segment.column, row.segment.value) for row in rows if row.segment}),
         )
+
+
+def _sure(row: StandardisedRow) -> bool:
+    """Whether the standardised difference leaves zero out."""
+    return row.low is not None and row.high is not None and (row.low > 0 or row.high < 0)

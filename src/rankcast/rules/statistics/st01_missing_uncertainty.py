@@ -7,7 +7,7 @@ from typing import ClassVar
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Moment, Rule, Severity, compared_of
 
 
 class MissingUncertainty(Rule):
@@ -38,7 +38,7 @@ metrics: {also: [ndcg@10]}        # of one user nobody can tell how far users lo
         rows = [
             row
             for row in found.results.comparisons
-            if row.family == "primary" and row.segment is None and row.variant in decided_of(plan)
+            if row.family == "primary" and row.segment is None and row.variant in compared_of(plan)
         ]
         if not any(row.difference is not None for row in rows):
             return self.cannot(

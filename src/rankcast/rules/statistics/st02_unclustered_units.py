@@ -11,11 +11,12 @@ import polars as pl
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
-from rankcast.rules.thresholds import LEAST
+from rankcast.rules.rule import Moment, Rule, Severity, compared_of
+from rankcast.rules.thresholds import FEW, LEAST
 from rankcast.tables.logs import Ints
 from rankcast.tables.valuesets import group_codes
 
+_MOST_EACH = 50  # requests a person, on average
 _SELLER = re.compile(r"(^|_)(company|seller|employer|shop|merchant|advertiser|host|brand)(_?id)?($|_)")
 _PERSON = re.compile(
     r"(^|_)(user|uid|member|account|customer|visitor|viewer|reader|subscriber|person|client)(_?id)?($|_)"
@@ -54,7 +55,9 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
             return self.cannot("there are fewer than two users with a target", "look at the ledger")
         worst: tuple[float, str, str] | None = None
         for name in logs.requests.frame.columns:
-            if name not in logs.keys and _PERSON.search(name.lower()):
+            column = logs.requests.frame[name].gather(found.targets)
+            people = column.n_unique() >= max(FEW, len(column) / _MOST_EACH)  # else it is a category, whatever its name
+            if name not in logs.keys and _PERSON.search(name.lower()) and people:
                 deff = self._effect(
                     plan,
                     found,
@@ -72,7 +75,7 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
         other = self._other_side(plan, found)
         if other is not None:
             return other
-        known = [found.again(name) for name in decided_of(plan)]
+        known = [found.again(name) for name in compared_of(plan)]
         if not any(one is not None and one.error is not None for one in known):
             return self.cannot(
                 "there is no difference of a decided variant with an interval", "add a variant; look at the ledger"
@@ -113,7 +116,7 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
         if not finer and len(np.unique(codes)) >= len(np.unique(user)):
             return None
         effects = []
-        for name in decided_of(plan):
+        for name in compared_of(plan):
             ours, theirs = found.again(name), found.again(name, cluster=codes)
             if ours is not None and theirs is not None and ours.error and theirs.error is not None:
                 effects.append((theirs.error / ours.error) ** 2)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Moment, Rule, Severity, compared_of
 
 
 class Underpowered(Rule):
@@ -39,7 +39,7 @@ compare: {smallest_effect: 1%}
         rows = [
             row
             for row in found.results.comparisons
-            if row.family == "primary" and row.segment is None and row.variant in decided_of(plan)
+            if row.family == "primary" and row.segment is None and row.variant in compared_of(plan)
         ]
         measured = [row for row in rows if row.minimum_detectable is not None and row.baseline_value]
         if not measured:

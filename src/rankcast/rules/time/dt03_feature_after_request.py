@@ -66,6 +66,12 @@ variants:
                 examples=[row[1] for row in telling],
                 at=("study", "variants", name, "training", "features"),
             )
+        empty = [name for name, one in known.items() if one.dated and not one.rows]
+        if empty:
+            return self.cannot(
+                f"no row of the features of {', '.join(empty)} belongs to a replayed request",
+                "keep those of the period, by request_id",
+            )
         silent = [
             name for name in decided_of(plan) if name not in known or not known[name].dated or not known[name].rows
         ]

@@ -19,7 +19,7 @@ _BUSIEST = 0.001
 class BotOrOutlierTraffic(Rule):
     """A crawler, a test account or one tireless user decides what is good for everybody.
 
-    Check, among users with a target: one holds more than a share of all their events (and many times the mean), or
+    Check: among users with a target, one holds more than a share of all their events (and many times the mean), or
     has a median time of less than a second between events on a busy day; or without the busiest 0.1 % of users (one
     at least) the difference leaves its interval and changes by more than a tenth. Effect: the difference without
     them. Remedy: a list of bots in `targets.where`, or `average: user`. Source: Kohavi, Tang and Xu, 2020.
