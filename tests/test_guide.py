@@ -113,6 +113,11 @@ def test_the_stories_are_what_the_script_prints() -> None:
 # --- The reference ---
 
 
+def test_the_number_of_rules() -> None:
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{len(plugins.names(plugins.RULES))} rules check every study" in readme
+
+
 def test_every_command_option_and_exit_code_has_a_line(hooks: ModuleType) -> None:
     page = hooks.commands()
     for command in app.registered_commands:

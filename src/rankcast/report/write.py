@@ -67,6 +67,7 @@ def _helpers() -> dict[str, Any]:
         "relative_interval": text.relative_interval,
         "segment_name": text.segment_name,
         "cell": _cell,
+        "coded": _coded,
         "prose": _prose,
         "meaning_of": meaning_of,
     }
@@ -94,6 +95,13 @@ def _hash(script: str) -> str:
     import base64
 
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _coded(value: object) -> Any:
+    """Text for the page, as text; what stands between backticks looks like code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(value))))  # noqa: S704 - it is escaped
 
 
 def _cell(value: object) -> str:

@@ -38,7 +38,7 @@ metrics: {also: [ndcg@10]}        # of one user nobody can tell how far users lo
         rows = [
             row
             for row in found.results.comparisons
-            if row.family == "primary" and row.segment is None and row.variant in compared_of(plan)
+            if row.metric == str(plan.metrics[0].metric) and row.segment is None and row.variant in compared_of(plan)
         ]
         if not any(row.difference is not None for row in rows):
             return self.cannot(

@@ -39,7 +39,7 @@ compare: {smallest_effect: 1%}
         rows = [
             row
             for row in found.results.comparisons
-            if row.family == "primary" and row.segment is None and row.variant in compared_of(plan)
+            if row.metric == str(plan.metrics[0].metric) and row.segment is None and row.variant in compared_of(plan)
         ]
         measured = [row for row in rows if row.minimum_detectable is not None and row.baseline_value]
         if not measured:
