@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import click
@@ -46,9 +47,10 @@ GROUPS = {
             "Anti-patterns that fire. A rule says one of four things: **passed**, with what it was held against; **fired**, a "
             "warning or an error; **cannot check**, with what is missing and how to provide it; **waived**, where the study's "
             "`allow` gives a reason and an end. An error makes the decision `invalid`. A warning becomes an error where the "
-            "difference without "
-            "the problem surely has the other sign. A share of fewer than 100 requests makes no error: it may be chance. "
-            "The good and the bad study of each page are the rule's tests, merged into "
+            "difference without the problem surely has the other sign. A share of fewer than 100 requests makes no error: it may be chance. "
+            "Codes begin with what they are about: DT data and time, TG targets, CA candidates, RP replay, LB labels and "
+            "behaviour, MT metrics, CM comparison, ST statistics, CF counterfactual estimates, RE reporting, ON the link to online tests, "
+            "WV waivers. The good and the bad study of each page are the rule's tests, merged into "
             "[a clean study](../guide/rules-matrix.md); [which rule said what](../guide/rules-matrix.md) is their outcome."
         ),
     ),
@@ -73,14 +75,14 @@ def reference(group: str) -> str:
 def _rules() -> list[str]:
     """An overview, then a section for every rule."""
     pages = rule_pages()
-    lines = ["| rule | looks at | at worst | |", "| --- | --- | --- | --- |"]
+    lines = ["| rule | what goes wrong | looks at | at worst |", "| --- | --- | --- | --- |"]
     lines += [_overview(one) for one in pages]
     return [*lines, "", *(one.markdown() for one in pages)]
 
 
 def _overview(one: RulePage) -> str:
     link = f"[{one.code} {one.name}](#{one.code.lower()}-{one.name})"
-    return f"| {link} | {one.moment} | {one.severity} | {one.wrong.partition('. ')[0]} |"
+    return f"| {link} | {one.wrong} | {one.moment} | {one.severity} |"
 
 
 def commands() -> str:
@@ -171,6 +173,39 @@ WORDS = {  # keys that mean the same everywhere
     "in": "what came in",
     "out": "what is left",
     "lost": "what was lost",
+    "rankcast": "format of the file",
+    "study": "name of the study",
+    "run": "id of the run",
+    "decision": "go, no-go, undecided or invalid, by variant",
+    "because": "why",
+    "results": "all numbers",
+    "findings": "what rules say",
+    "logged": "of the lists that were really shown",
+    "replayed": "of the replayed baseline",
+    "relative": "difference over the baseline's value",
+    "relative_low": "lower end of its interval",
+    "relative_high": "upper end of its interval",
+    "baseline_value": "the baseline's value",
+    "average": "what counts alike",
+    "decides": "whether this average decides",
+    "count": "how many",
+    "of": "of how many",
+    "table": "which table",
+    "what": "what was counted",
+    "path": "the file",
+    "overlap": "mean overlap with the log",
+    "exact": "share of lists that are the log's, order included",
+    "item_id": "the item",
+    "request_id": "the request",
+    "rank": "place in the list, from 1",
+    "id": "whose",
+    "column": "of which column",
+    "event": "kind of event",
+    "wins": "requests in which the variant is better",
+    "ties": "requests without a difference",
+    "losses": "requests in which it is worse",
+    "family": "within which p is adjusted",
+    "method": "how the interval was made",
 }
 
 
@@ -274,3 +309,13 @@ def on_files(files: Any, config: Any) -> Any:
     for name, content in {"keys": keys, "commands": commands, "tables": tables, "results": results}.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content()))
     return files
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Called by mkdocs: pages in Japanese say so; what commands print is wrapped."""
+    del config
+    if page.file.src_uri.startswith("ja/"):
+        output = output.replace('<html lang="en"', '<html lang="ja"', 1)
+    return re.sub(
+        r"(<pre><span></span><code)(?=>[^<])", r'\1 class="wrapped"', output
+    )  # coloured blocks begin with a tag

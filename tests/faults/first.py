@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-
 import numpy as np
 import polars as pl
 
 from clean import Case, merged, part_of
-from faults import Change, Fault
+from faults import Change, Fault, module
 
 MODELS = ("production", "two_tower")
 KEYS = ("request_id", "item_id")
@@ -137,15 +134,9 @@ class ShareOfHits(RequestMetric):
 
 
 def not_judged_where_empty(case: Case) -> None:
-    """A metric of the team's own in a module `shop`, and users for whom two_tower shows nothing."""
+    """A metric of the team's own, and users for whom two_tower shows nothing."""
     unscored(case, 30)
-    code = case.folder / "shop.py"
-    code.write_text(PRIVATE, encoding="utf-8")
-    spec = spec_from_file_location("shop", code)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["shop"] = module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["shop"])
+    module("shop_hits", PRIVATE)(case)
 
 
 def lost_requests(case: Case) -> None:

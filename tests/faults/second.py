@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
 import polars as pl
 
 from clean import Case, merged
-from faults import Change, Fault
+from faults import Change, Fault, module
 
 # --- What the files say ---
 
@@ -27,6 +25,7 @@ def said(service: Mapping[str, Any] | None = None, study: Mapping[str, Any] | No
 NOTHING_SHOWN = said({"tables": {"impressions": None}}, {"metrics": {"also": ["ndcg@10"]}})
 """No impressions; and no metric that discounts by how far users look, since without them nobody knows."""
 NOTHING_DECIDED = said(study={"variants": {"two_tower": None}})
+ONE_VARIANT = said(study={"variants": {"two_tower": None, "popular": None}})
 
 
 def untold(key: str, model: str = "two_tower") -> Change:
@@ -40,21 +39,6 @@ def both(*changes: Change) -> Change:
     def change(case: Case) -> None:
         for one in changes:
             one(case)
-
-    return change
-
-
-def module(name: str, text: str) -> Change:
-    """Code of the team's own, imported from the case's folder: a run finds it as if it lay where the command runs."""
-
-    def change(case: Case) -> None:
-        path = case.folder / f"{name}.py"
-        path.write_text(text, encoding="utf-8")
-        spec = spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
 
     return change
 
@@ -225,11 +209,11 @@ FAULTS: dict[str, Fault] = {
     "CM05": Fault(hide=untold("tuned_on")),
     "CM06": Fault(hide=NOTHING_DECIDED),
     # Statistics
-    "ST01": Fault(hide=NOTHING_DECIDED),
+    "ST01": Fault(hide=ONE_VARIANT),
     "ST02": Fault(
         settle=sessions(pl.col("user_id")),
         inject=both(helps(USER // 4 % 2 == 0), sessions(USER // 4)),
-        hide=NOTHING_DECIDED,
+        hide=ONE_VARIANT,
     ),
     "ST03": Fault(hide=NOTHING_DECIDED),
     "ST04": Fault(inject=few_users, hide=said(study={"compare": {"smallest_effect": None}})),

@@ -12,7 +12,6 @@ from rankcast.rules.rule import Rule, Severity
 class Awaiting(Rule):
     """A rule that waits for a part of Rankcast: its page teaches, its check says `cannot check`."""
 
-    awaits: ClassVar[str]
     meanwhile: ClassVar[str]
 
     def check(self, evidence: Evidence) -> Finding:
@@ -24,7 +23,7 @@ class Counterfactual(Awaiting):
     """Rules about estimates of what would have happened under another policy."""
 
     severity: ClassVar[Severity] = "error"
-    awaits: ClassVar[str] = "this version makes no counterfactual estimates, so there are no weights to look at"
+    awaits: ClassVar[str] = "this version makes no counterfactual estimates"
     meanwhile: ClassVar[str] = "nothing in this study rests on them; keep logging the propensity of every impression"
 
 

@@ -33,11 +33,19 @@ class RulePage:
     thresholds: tuple[tuple[str, str, str], ...]
     good: str
     bad: str
+    awaits: str = ""
 
     def facts(self) -> list[tuple[str, str]]:
         """By name."""
         worst = "error: its decision is `invalid`" if self.severity == "error" else "warning"
-        return [("at worst", worst), ("looks at", MOMENTS[self.moment]), ("since", self.since), ("source", self.source)]
+        awaits = [("not yet", f"{self.awaits}: this rule always says `cannot check`")] if self.awaits else []
+        return [
+            *awaits,
+            ("at worst", worst),
+            ("looks at", MOMENTS[self.moment]),
+            ("since", self.since),
+            ("source", self.source),
+        ]
 
     def render(self) -> str:
         """As plain text."""
@@ -104,6 +112,7 @@ def page(cls: type[Rule]) -> RulePage:
         thresholds=tuple((name, f"{one.value:g}", one.meaning) for name, one in cls.thresholds.items()),
         good=cls.good.strip(),
         bad=cls.bad.strip(),
+        awaits=cls.awaits,
     )
 
 

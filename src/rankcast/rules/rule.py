@@ -22,7 +22,8 @@ class Rule:
     """Base of all rules. The docstring is the page: what goes wrong, then `Check:`, `Remedy:` and `Source:`.
 
     `moment`: what the check needs (the plan; the data and what was made of them; results; past online tests). `severity`: the
-    most that a finding of it can be. `good` and `bad` are excerpts of service.yaml and study.yaml, as pages show them.
+    most that a finding of it can be. `good` and `bad` are excerpts of service.yaml and study.yaml, as pages show them;
+    `awaits` is what no run has yet.
     """
 
     code: ClassVar[str]
@@ -35,6 +36,7 @@ class Rule:
     bad: ClassVar[str] = ""
     thresholds: ClassVar[Mapping[str, Threshold]] = {}
     waivable: ClassVar[bool] = True
+    awaits: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -110,10 +112,10 @@ def _place(at: tuple[str, ...]) -> dict[str, str | None]:
     return {"file": at[0], "key": ".".join(at[1:]) or None}
 
 
-_ONE = re.compile(r"(?<![\w.,])1 ((?:relevant |logged )?[a-z]+?)s\b")
+_ONE = re.compile(r"(?<![\w.,@])1 ((?:relevant |logged )?[a-z]{3,}?)s\b")
 
 
-_ONE_IS = re.compile(r"(?<![\w.,])1 ((?:[a-z]+ )?[a-z]+) are\b")
+_ONE_IS = re.compile(r"(?<![\w.,@])1 ((?:[a-z]+ )?[a-z]+) are\b")
 
 
 def singular(text: str) -> str:

@@ -56,10 +56,10 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
     ),
     "DT07": _of(
         share=(0.01, "share of all events that one user may have"),
-        times=(20, "and at most so many times the mean share of a user"),
+        times=(20, "and at least so many times the mean share of a user"),
         gap=(1.0, "seconds: median time between events below which a busy user is no person"),
         busy=(100, "events a day from which a user is busy"),
-        least=(50, "events below which nobody is too busy"),
+        least=(50, "least number of events of a user who is too busy"),
         change=(0.10, "relative change of the difference without the busiest users that is told"),
     ),
     "TG01": _of(warn=(0.01, "share of targets without a relevant label that counts as zero")),
@@ -95,7 +95,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         error=(0.25, "the same, an error where the difference on judged items has the other sign"),
     ),
     "LB02": _of(
-        ratio=(2.0, "clicks an impression at rank 1 over those at rank k that call for a model of examination")
+        ratio=(2.0, "clicks per impression at rank 1 over those at rank k that call for a model of examination")
     ),
     "LB03": _of(
         rbo=(0.98, "rank-biased overlap with the log above which a variant repeats it"),
@@ -106,7 +106,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
     "LB05": _of(top=(0.01, "share of items that are most shown"), share=(0.5, "share of positives that they hold")),
     "LB07": _of(gap=(0.05, "difference of shares between the two rules")),
     "LB08": _of(
-        error=(0.10, "relative error of foretold clicks at a rank"),
+        error=(0.10, "relative error of predicted clicks at a rank"),
         deviations=(3.0, "and at least so many standard errors"),
     ),
     "LB09": _of(

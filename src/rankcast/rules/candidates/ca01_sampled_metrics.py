@@ -35,6 +35,7 @@ class SampledMetrics(Rule):
     good: ClassVar[str] = """
 # service.yaml
 production: {candidates: scored}
+# data: the score files hold production's own candidates
 """
     bad: ClassVar[str] = """
 # study.yaml

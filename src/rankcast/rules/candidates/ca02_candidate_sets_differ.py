@@ -15,7 +15,7 @@ class CandidateSetsDiffer(Rule):
 
     Check: mean Jaccard overlap of a variant's candidates with the baseline's, below 1; an error below the threshold.
     Where `treatment` names candidates, differing is what is tested, and CA05 looks at what they miss. Remedy: score
-    the same candidates, or declare the change. Source: Goda (Wantedly), 2023.
+    the same candidates, or declare the change. Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
     code: ClassVar[str] = "CA02"

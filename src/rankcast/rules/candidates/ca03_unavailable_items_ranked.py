@@ -17,8 +17,8 @@ class UnavailableItemsRanked(Rule):
     Check: rows of the slates whose item was not open at the request's time; an error above the threshold, unless the
     lists that were really shown are no better: then the table of availability is late, or production shows closed
     items, which only a person can tell. Items without any availability row are told apart. Remedy: the step
-    `available`, and a table of availability as of the request. Source: Goda (Wantedly), 2023; Ji, Sun, Zhang and Li,
-    TOIS 2023 (future items are recommended under leakage).
+    `available`, and a table of availability as of the request. Source: Goda, a talk on Wantedly's offline evaluation,
+    2023; Ji, Sun, Zhang and Li, TOIS 2023 (future items are recommended under leakage).
     """
 
     code: ClassVar[str] = "CA03"

@@ -27,8 +27,7 @@ class PositivesOutsideCandidates(Rule):
     at: ClassVar[tuple[str, ...]] = ("service", "production", "candidates")
     good: ClassVar[str] = """
 # service.yaml
-labels: {attribute: last_request}
-rules: {CA05: {warn: 40%}}      # labels of other surfaces count too, and the team knows it
+labels: {attribute: request_id}      # what users did after this list
 """
     bad: ClassVar[str] = """
 # study.yaml

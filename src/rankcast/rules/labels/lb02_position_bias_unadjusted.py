@@ -16,10 +16,10 @@ from rankcast.rules.thresholds import LEAST
 class PositionBiasUnadjusted(Rule):
     """Clicks tell where an item stood as much as how good it is. Whoever shows an item where production had it wins.
 
-    Check: most labels are clicks, clicks an impression at rank 1 are more than the threshold times those at the last
+    Check: most labels are clicks, clicks per impression at rank 1 are more than the threshold times those at the last
     rank that is shown often, and no metric discounts by how far users look, nor does the log hold propensities.
-    Remedy: `discount=examined`; labels that take more than a look; a slice of lists in random order. Source: Craswell
-    and others, 2008; Joachims, Swaminathan and Schnabel, WSDM 2017.
+    Remedy: `discount=examined`; labels that cost more than a glance; a slice of lists in random order. Source:
+    Craswell and others, 2008; Joachims, Swaminathan and Schnabel, WSDM 2017.
     """
 
     code: ClassVar[str] = "LB02"
@@ -60,7 +60,7 @@ labels: {grades: {click: 1, bookmark: null, apply: null}}
         by_clicks = float(np.isin(found.positives.grade, clicks).mean()) if clicks else 0.0
         first, last = ranks[0].clicks / ranks[0].shown, ranks[-1].clicks / ranks[-1].shown
         told = (
-            f"{by_clicks:.0%} of the relevant items have the grade of {', '.join(looked.clicks)}; clicks an impression are "
+            f"{by_clicks:.0%} of the relevant items have the grade of {', '.join(looked.clicks)}; clicks per impression are "
             f"{first:.4f} at rank 1 "
             f"and {last:.4f} at rank {ranks[-1].rank}"
         )

@@ -29,6 +29,7 @@ class ExposureDominatedLabels(Rule):
     good: ClassVar[str] = """
 # study.yaml
 metrics: {guardrails: [coverage@10]}
+# data: what users liked is spread over many posts
 """
     bad: ClassVar[str] = """
 # study.yaml

@@ -17,7 +17,8 @@ class LabelKpiMismatch(Rule):
     Check: `online.events` (or else the graded kinds that `online.metric` names) are not graded, or not the best
     grade; and the primary difference on labels of these kinds alone has the other sign: an error. Effect: that
     difference. Remedy: grade the events that the online metric counts highest; an easier label only beside them.
-    Source: Goda (Wantedly), 2023; Hayashi, Goda and Saito, RecSys 2025, on labels in between.
+    Source: Goda, a talk on Wantedly's offline evaluation, 2023; Hayashi, Goda and Saito, RecSys 2025, on labels in
+    between.
     """
 
     code: ClassVar[str] = "LB06"

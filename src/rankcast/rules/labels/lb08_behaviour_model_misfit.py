@@ -12,12 +12,12 @@ from rankcast.rules.rule import Moment, Rule, Severity
 
 
 class BehaviourModelMisfit(Rule):
-    """A metric that discounts by how far users look is no better than the click model behind it; one that foretells clicks
+    """A metric that discounts by how far users look is no better than the click model behind it; one that predicts clicks
     worse than ranks alone weighs ranks by noise.
 
     Check: where a metric says `discount=examined`, on clicks of users that the model was not fitted to, its
-    perplexity is not below that of ranks alone, or at some rank it foretells 10 % more or fewer clicks than there
-    were (and by more than three standard errors). Remedy: log how many ranks were on the screen (`behaviour: {depth:
+    perplexity is not below that of ranks alone, or at some rank it predicts 10 % more or fewer clicks than there were
+    (and by more than three standard errors). Remedy: log how many ranks were on the screen (`behaviour: {depth:
     ...}`), tell what attracts apart (`behaviour: {by: ...}`), or take `log2`. Source: Chuklin, Markov and de Rijke,
     2015; Deffayet and others, 2022.
     """
@@ -30,6 +30,7 @@ class BehaviourModelMisfit(Rule):
     good: ClassVar[str] = """
 # study.yaml
 metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
+# data: all users look from the top down
 """
     bad: ClassVar[str] = """
 # study.yaml
@@ -52,7 +53,7 @@ metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
         if looked.perplexity < looked.perplexity_of_ranks and not wrong:
             return self.passed(told, 0, len(looked.ranks))
         if wrong:
-            told += "; foretold and observed clicks an impression: " + ", ".join(
+            told += "; predicted and observed clicks per impression: " + ", ".join(
                 f"rank {one.rank}: {one.predicted:.4f} and {one.observed:.4f}" for one in wrong[:5]
             )
         remedy = (

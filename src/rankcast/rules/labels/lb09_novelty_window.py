@@ -20,7 +20,7 @@ _FEWEST_DAYS = 7
 class NoveltyWindow(Rule):
     """Right after a launch or a new page users look at everything, and what they did then is not what they will do.
 
-    Check: the period begins less than the threshold's days after `production.released`; or clicks an impression have
+    Check: the period begins less than the threshold's days after `production.released`; or clicks per impression have
     a trend over the days of the period (a straight line through the daily rates) that is no chance and changes much
     from the first day to the last. Remedy: a later period. Source: Kohavi, Tang and Xu, 2020.
     """
@@ -60,7 +60,7 @@ production: {released: 2023-09-25}
         p, slope = _trend(rate, weight)
         daily = slope / max(float(np.mean(rate)), 1e-12)
         shown = "by less than 0.01%" if abs(daily) < 1e-4 else f"{daily:+.2%}"
-        told = f"relevant items an impression change {shown} a day over {len(rate)} days (p {p_value(p)})"
+        told = f"relevant items per impression change {shown} a day over {len(rate)} days (p {p_value(p)})"
         if released is not None:
             told += f"; the last launch was {released}"
         change = slope * (len(rate) - 1) / max(float(np.mean(rate)), 1e-12)

@@ -14,8 +14,8 @@ _SHORTEST = 20  # characters of a docstring that says anything
 
 
 class MetricDefinitionAmbiguous(Rule):
-    """Seven libraries have seven nDCGs. A number whose formula is not fixed cannot be compared with anything, not even with
-    itself a year later.
+    """Libraries give one name to several formulas. A number whose formula is not fixed cannot be compared with anything, not
+    even with itself a year later.
 
     Check: every metric prints back as one string, with a version, bounds and a page; a private metric
     (`package.module:Name`) without a docstring and a source that say what it computes is told. Remedy: write the

@@ -13,7 +13,8 @@ class PooledPeriodCorrelation(OfHistory):
     (Simpson).
 
     Check: more than one version of the pipeline in one correlation, or a pooled correlation outside the interval of
-    every period. Remedy: a correlation a period, pooled in part. Source: Goda (Wantedly), 2023.
+    every period. Remedy: one correlation per period, partly pooled. Source: Goda, a talk on Wantedly's offline
+    evaluation, 2023.
     """
 
     code: ClassVar[str] = "ON05"

@@ -17,7 +17,7 @@ class PostprocessNotReplayed(Rule):
     Check: the baseline has other steps than `production.steps`, or in another order; once there is a run: a step that
     the tables suggest and the service file does not have brings the replayed baseline closer to what was shown, over
     all requests by more than the thresholds. Effect: the overlap with and without it. Remedy: write production's
-    steps, in production's order. Source: the talk.
+    steps, in production's order. Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
     code: ClassVar[str] = "RP01"

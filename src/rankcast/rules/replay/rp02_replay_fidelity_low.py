@@ -18,7 +18,7 @@ class ReplayFidelityLow(Rule):
     a warning below the threshold. Where that holds, a warning for a mean rank error of common items above the
     threshold, or too few requests with scores of the baseline, or another clock or batch that brings the replay
     closer. Remedy: find the step, batch or time zone in which replay and production differ; the suspects of the
-    report name some. Source: Goda (Wantedly), 2023; Webber, Moffat and Zobel, 2010.
+    report name some. Source: Goda, a talk on Wantedly's offline evaluation, 2023; Webber, Moffat and Zobel, 2010.
     """
 
     code: ClassVar[str] = "RP02"

@@ -19,7 +19,7 @@ class KBeyondDisplayed(Rule):
     Check: the largest cut-off k of the metrics of hits (the whole list counts as `served`) against the length of the
     lists that were really shown, at the quantile of the threshold; where `behaviour.depth` is logged, against how far
     users scrolled. Remedy: k = the page that users see, or a metric that weighs ranks by how far users look
-    (`discount=examined`). Source: Goda (Wantedly), 2023.
+    (`discount=examined`). Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
     code: ClassVar[str] = "RP04"

@@ -27,6 +27,7 @@ class SegmentReversalHidden(Rule):
     good: ClassVar[str] = """
 # study.yaml
 segments: [request.job_type, user.tenure]
+# data: the difference has one sign everywhere
 """
     bad: ClassVar[str] = """
 # study.yaml

@@ -16,7 +16,7 @@ class NotReproducible(Rule):
     Check: the run holds both files' text, the content hash of every input, seed, versions and the hash of private
     code, always. Private code (steps, variants, metrics of your own) is known by its hash alone: outside a git
     commit, or changed since, it is a warning, since nobody can get it back. Remedy: commit the code, then run.
-    Source: Goda (Wantedly), 2023; Bellogín and Said, 2021.
+    Source: Goda, a talk on Wantedly's offline evaluation, 2023; Bellogín and Said, 2021.
     """
 
     code: ClassVar[str] = "RE02"

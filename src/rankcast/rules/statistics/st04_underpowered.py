@@ -27,12 +27,12 @@ class Underpowered(Rule):
     at: ClassVar[tuple[str, ...]] = ("study", "compare", "smallest_effect")
     good: ClassVar[str] = """
 # study.yaml
-compare: {smallest_effect: 5%}
+compare: {smallest_effect: 5%}      # what would change a launch, agreed before the run
 """
     bad: ClassVar[str] = """
 # study.yaml
 compare: {smallest_effect: 1%}
-# data: half a hundred users
+# data: about fifty users
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:

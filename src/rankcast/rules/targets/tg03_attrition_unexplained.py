@@ -17,8 +17,8 @@ class AttritionUnexplained(Rule):
 
     Check: in every row of the ledger, in = out + lost, with a reason, and each step begins where the one before ended
     (an error); impressions, or events with a `request_id`, of requests that the table of requests does not have (a
-    warning). Remedy: load all requests and let `targets.where` say who counts. Source: Goda (Wantedly), 2023; in
-    spirit the sample-ratio check of online tests (Fabijan and others, 2019).
+    warning). Remedy: load all requests and let `targets.where` say who counts. Source: Goda, a talk on Wantedly's
+    offline evaluation, 2023; in spirit the sample-ratio check of online tests (Fabijan and others, 2019).
     """
 
     code: ClassVar[str] = "TG03"
@@ -29,6 +29,7 @@ class AttritionUnexplained(Rule):
     good: ClassVar[str] = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet}}
+# data: every impression belongs to a request of the table
 """
     bad: ClassVar[str] = """
 # service.yaml

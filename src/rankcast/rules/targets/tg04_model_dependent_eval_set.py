@@ -16,7 +16,7 @@ class ModelDependentEvalSet(Rule):
 
     Check: the requests with a value of a metric differ between variants; an error for the primary metric, a warning
     for others. Remedy: a metric that has a value for an empty list; leaving requests out for all variants is no
-    remedy, it drops the hard ones. Source: Goda (Wantedly), 2023.
+    remedy, it drops the hard ones. Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
     code: ClassVar[str] = "TG04"
@@ -30,7 +30,7 @@ metrics: {primary: dcg@10}            # an empty list is worth 0
 """
     bad: ClassVar[str] = """
 # study.yaml
-metrics: {primary: "shop:ShareOfHits@10"}   # hits / items shown: an empty list has none, so it is not judged
+metrics: {primary: "shop_hits:ShareOfHits@10"}   # hits / items shown: an empty list has none, so it is not judged
 # data: two_tower has no scores for one user in thirty
 """
 

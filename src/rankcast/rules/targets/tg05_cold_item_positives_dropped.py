@@ -33,6 +33,7 @@ class ColdItemPositivesDropped(Rule):
     good: ClassVar[str] = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
+# data: the log has events on new posts too
 """
     bad: ClassVar[str] = """
 # service.yaml

@@ -32,6 +32,7 @@ class PopulationMismatch(Rule):
     good: ClassVar[str] = """
 # study.yaml
 segments: [request.job_type, user.tenure]
+# data: what happened after every kind of request is in the log
 """
     bad: ClassVar[str] = """
 # study.yaml

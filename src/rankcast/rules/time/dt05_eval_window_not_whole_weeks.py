@@ -15,7 +15,7 @@ class EvalWindowNotWholeWeeks(Rule):
     """Weekdays and weekends bring other users with other wishes. A period of ten days counts some weekdays twice.
 
     Check: the period is shorter than a week, or no whole number of weeks. Remedy: 14 or 28 days. Source: Kohavi, Tang
-    and Xu, 2020; Pinterest's replay of experiments (2022) asks for seven days at least.
+    and Xu, 2020; Pinterest (2022) asks for tests of seven days at least.
     """
 
     code: ClassVar[str] = "DT05"

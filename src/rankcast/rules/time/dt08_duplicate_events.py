@@ -25,6 +25,7 @@ class DuplicateEvents(Rule):
     good: ClassVar[str] = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
+# data: each event stands there once
 """
     bad: ClassVar[str] = """
 # service.yaml

@@ -26,6 +26,7 @@ class ClockSkew(Rule):
     good: ClassVar[str] = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
+# data: requests and events have one clock
 """
     bad: ClassVar[str] = """
 # service.yaml
