@@ -47,11 +47,11 @@ GROUPS = {
             "Anti-patterns that fire. A rule says one of four things: **passed**, with what it was held against; **fired**, a "
             "warning or an error; **cannot check**, with what is missing and how to provide it; **waived**, where the study's "
             "`allow` gives a reason and an end. An error makes the decision `invalid`. A warning becomes an error where the "
-            "difference without the problem surely has the other sign. A share of fewer than 100 requests makes no error: it may be chance. "
-            "Codes begin with what they are about: DT data and time, TG targets, CA candidates, RP replay, LB labels and "
-            "behaviour, MT metrics, CM comparison, ST statistics, CF counterfactual estimates, RE reporting, ON the link to online tests, "
-            "WV waivers. The good and the bad study of each page are the rule's tests, merged into "
-            "[a clean study](../guide/rules-matrix.md); [which rule said what](../guide/rules-matrix.md) is their outcome."
+            "difference without the problem surely has the other sign. A share of fewer than 100 requests makes no error: it "
+            "may be chance. Codes begin with what they are about: DT data and time, TG targets, CA candidates, RP replay, LB "
+            "labels and behaviour, MT metrics, CM comparison, ST statistics, CF counterfactual estimates, RE reporting, ON "
+            "the link to online tests, WV waivers. The good and the bad study of each page are the rule's tests, merged into "
+            "a clean study; [the matrix](../guide/rules-matrix.md) is what came of it."
         ),
     ),
 }

@@ -291,7 +291,9 @@ class _Experiment:
         )
 
     def _candidates(self, loaded: Loaded) -> float:
-        """About how many candidates the baseline has for a request."""
+        """About how many candidates the baseline has for a request; of lists that are there already, as it was then."""
+        if self.made.earlier is not None:
+            return float(Run(self.made.earlier).manifest["work"]["candidates"])
         scores = loaded.scores.get(self.plan.study.baseline)
         if scores is None:
             return float(len(loaded.logs.intervals.item))
@@ -337,7 +339,12 @@ class _Experiment:
 
     def _manifest(self, loaded: Loaded, parts: int) -> dict[str, Any]:
         plan, clock, made = self.plan, self.clock, self.made
-        work: dict[str, Any] = {"shards": parts, "memory": self.allowed.memory, "processes": self.allowed.processes}
+        work: dict[str, Any] = {
+            "shards": parts,
+            "memory": self.allowed.memory,
+            "processes": self.allowed.processes,
+            "candidates": self._candidates(loaded),
+        }
         if made.earlier is not None:
             work["lists_of"] = made.earlier.name
         files = {

@@ -61,7 +61,7 @@ def _code(subject: str) -> str | None:
 
 def _page(subject: str) -> tuple[str, str]:
     from rankcast import plugins
-    from rankcast.errors import ConfigError
+    from rankcast.errors import ConfigError, nearest
     from rankcast.evaluate.page import page_of
     from rankcast.replay.drawing import drawing
     from rankcast.rules.page import page as rule_page
@@ -81,6 +81,13 @@ def _page(subject: str) -> tuple[str, str]:
     try:
         value = metric(subject)
     except ConfigError as error:
+        known = [
+            *plugins.names(plugins.RULES),
+            *(plugins.load(plugins.RULES, one).name for one in plugins.names(plugins.RULES)),
+        ]
+        hint = nearest(subject.upper() if len(subject) == 4 else subject, known)
+        if hint.startswith("; did you mean"):
+            raise ConfigError(f"nothing is known as `{subject}`{hint}, a rule? `rankcast rules` lists them") from error
         raise ConfigError(
             f"nothing is known as `{subject}`: no such file, rule, step or builtin, and as a metric: {error}"
         ) from error

@@ -56,4 +56,4 @@ def print_annotations(form: str, findings: Sequence[Finding], files: Mapping[str
 def files_of(run: Run) -> dict[str, str]:
     """The paths of the study and the service of a run, from where the command runs."""
     written: dict[str, dict[str, str]] = run.manifest["files"]
-    return {name: os.path.relpath(run.folder / file["path"]) for name, file in written.items()}
+    return {name: os.path.relpath(run.folder.resolve() / file["path"]) for name, file in written.items()}

@@ -88,7 +88,8 @@ def _result(one: Finding, index: int, files: Mapping[str, str]) -> dict[str, Any
 
 def _fingerprint(one: Finding) -> str:
     """By which a tool knows the finding again when lines move."""
-    return hashlib.blake2b(f"{one.rule} {one.file}".encode(), digest_size=8).hexdigest()
+    what = one.evidence if one.rule == INPUT else ""  # a file may have many problems
+    return hashlib.blake2b(f"{one.rule} {one.file} {what}".encode(), digest_size=8).hexdigest()
 
 
 def _uri(file: str) -> str:

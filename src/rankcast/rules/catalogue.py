@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import ClassVar
 
 from rankcast import plugins
@@ -51,7 +51,7 @@ class OfWaivers(Rule):
 def holds(plan: Plan, code: str, today: date) -> bool:
     """Whether a waiver of a rule is still in force on a day."""
     waiver = plan.study.allow.get(code)
-    return waiver is not None and today <= date.fromisoformat(waiver.until[:10])
+    return waiver is not None and today <= datetime.fromisoformat(waiver.until).date()
 
 
 def _waived(one: Finding, evidence: Evidence) -> Finding:
@@ -63,6 +63,13 @@ def _waived(one: Finding, evidence: Evidence) -> Finding:
 
 def _placed(one: Finding, plan: Plan) -> Finding:
     """A finding at its line: `file` and `key` are where the rule says that the study or the service speaks of it."""
-    where = () if not one.key else tuple(one.key.split("."))
     file = plan.service_file if one.file == SERVICE else plan.study_file
-    return one.model_copy(update={"file": one.file or STUDY, "line": plan.line(file, *where) or 1})
+    return one.model_copy(update={"file": one.file or STUDY, "line": _line(plan, file, one.key or "")})
+
+
+def _line(plan: Plan, file: str, key: str) -> int:
+    """The line of a key, or of what it stands in; names may hold dots."""
+    lines = {".".join(map(str, place)): line for place, line in plan.lines.get(file, {}).items()}
+    while key not in lines and "." in key:
+        key = key.rpartition(".")[0]
+    return lines.get(key, 1)

@@ -15,10 +15,11 @@ LEAST = 100  # requests (or rows) below which a share makes no error: it may be 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A number that a rule goes by, and what it means. Below 1 it is a share; without a decimal point it counts."""
+    """A number that a rule goes by, and what it means. Below 1 it is a share, if `bounded`; without a decimal point it counts."""
 
     value: float
     meaning: str
+    bounded: bool = True
 
     def refuses(self, value: float) -> str | None:
         """What is wrong with another value, if anything is.
@@ -28,14 +29,14 @@ class Threshold:
         >>> Threshold(3, "a number").refuses(2.5)
         'expected a whole number, found 2.5'
         """
-        if self.value < 1 and value > 1:
+        if self.value < 1 and self.bounded and value > 1:
             return f"expected a share from 0 to 1 (95% is 0.95), found {value:g}"
         if isinstance(self.value, int) and value != int(value):
             return f"expected a whole number, found {value:g}"
         return None
 
 
-def _of(**given: tuple[float, str]) -> Mapping[str, Threshold]:
+def _of(**given: tuple[float, str] | tuple[float, str, bool]) -> Mapping[str, Threshold]:
     return MappingProxyType({name: Threshold(*pair) for name, pair in given.items()})
 
 
@@ -67,8 +68,8 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
     "TG03": _of(tolerance=(0.001, "share of rows that may be lost without a reason")),
     "TG05": _of(warn=(0.01, _SHARE), error=(0.05, _MORE)),
     "TG06": _of(
-        warn=(0.1, "population stability index above which it is a warning"),
-        error=(0.25, "the same, an error"),
+        warn=(0.1, "population stability index above which it is a warning", False),
+        error=(0.25, "the same, an error", False),
         auc_warn=(0.6, "how well request columns tell targets from the rest (AUC), above which it is a warning"),
         auc_error=(0.75, "the same, an error"),
     ),

@@ -153,7 +153,7 @@ def header(path: Path) -> list[str]:
     """The column names of a file, without reading its rows where the format allows."""
     kind = format_of(path)
     if kind == "parquet":
-        return list(pl.read_parquet_schema(path))
+        return pl.scan_parquet(path, glob=False).collect_schema().names()
     if kind in {"csv", "csv.gz"}:
         return pl.read_csv(path, infer_schema=False, n_rows=1, glob=False).columns
     return pl.read_ndjson(path, n_rows=100).columns

@@ -16,9 +16,9 @@ class ExposureDominatedLabels(Rule):
     """What is shown most gets most of the clicks, and so the right to be shown again. A few items decide for all.
 
     Check: the most shown items (a share of them, see the threshold) hold more than half of the positives. Effect: the
-    difference over targets whose first relevant item is not one of them; it is an error where that has the other
-    sign. Remedy: a metric of the supply side as guardrail; segments by how much an item was shown. Source:
-    Jadidinejad, Macdonald and Ounis, TOIS 2021; Chaney, Stewart and Engelhardt, 2018.
+    difference over targets none of whose relevant items is one of them; it is an error where that has the other sign.
+    Remedy: a metric of the supply side as guardrail; segments by how much an item was shown. Source: Jadidinejad,
+    Macdonald and Ounis, TOIS 2021; Chaney, Stewart and Engelhardt, 2018.
     """
 
     code: ClassVar[str] = "LB05"
