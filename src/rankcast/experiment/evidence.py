@@ -255,9 +255,9 @@ def features_of(frame: pl.DataFrame, logs: Logs, labels: Labels, replayed: Ints)
             if auc is not None:
                 with_label[name] = max(auc, 1 - auc)
             shown = known & (rank > 0)
-            together_ = _spearman(values[shown], rank[shown].astype(np.float64))
-            if together_ is not None:
-                with_rank[name] = together_
+            correlation = _spearman(values[shown], rank[shown].astype(np.float64))
+            if correlation is not None:
+                with_rank[name] = correlation
     return Features(names, dated, len(ours) if dated else 0, int(late.sum()), tuple(worst), with_rank, with_label)
 
 

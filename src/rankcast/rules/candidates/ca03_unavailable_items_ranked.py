@@ -59,15 +59,11 @@ variants:
         wanted = {*decided_of(plan), plan.study.baseline}
         log = next((row for row in rows if row.variant is None), None)
         variants = [row for row in rows if row.variant in wanted]
-        if not variants and log is None:
+        every = [*variants, *([log] if log is not None else [])]
+        if not variants and not any(row.closed or row.unlisted for row in every):
             return self.cannot("no variant shows anything", "look at the steps: every list is empty")
-        worst = max(
-            (*variants, *([log] if log is not None else [])),
-            key=lambda row: ((row.closed or 0) + (row.unlisted or 0)) / row.rows,
-        )
+        worst = max(every, key=lambda row: ((row.closed or 0) + (row.unlisted or 0)) / row.rows)
         odd = (worst.closed or 0) + (worst.unlisted or 0)
-        if not odd and not variants:
-            return self.cannot("no variant shows anything", "look at the steps: every list is empty")
         if not odd:
             return self.passed("every shown item was open at its request's time", 0, sum(row.rows for row in variants))
         share, logged = odd / worst.rows, 0.0
@@ -77,9 +73,8 @@ variants:
             "the lists that were really shown have" if worst.variant is None else f"the lists of {worst.variant} show"
         )
         told = (
-            f"{whose} {worst.closed or 0:,} items that were not open then and {worst.unlisted or 0:,} without any "
-            "availability row, "
-            f"of {worst.rows:,} ({share:.2%})"
+            f"{whose} {worst.closed or 0:,} items that were not open then and {worst.unlisted or 0:,} without any availability "
+            f"row, of {worst.rows:,} ({share:.2%})"
         )
         if worst.variant is not None and log is not None:
             told += f"; of those really shown {logged:.2%}"

@@ -56,8 +56,7 @@ variants:
         gap = (worst.unjudged or 0) - (worst.unjudged_baseline or 0)
         told = (
             f"{worst.unjudged:.1%} of what {worst.variant} shows ({worst.metric}) was never shown to the user, "
-            f"{worst.unjudged_baseline:.1%} of what "
-            "the baseline shows"
+            f"{worst.unjudged_baseline:.1%} of what the baseline shows"
         )
         if gap <= self.limit(plan, "warn"):
             return self.passed(told)

@@ -61,8 +61,7 @@ labels: {grades: {click: 1, bookmark: null, apply: null}}
         first, last = ranks[0].clicks / ranks[0].shown, ranks[-1].clicks / ranks[-1].shown
         told = (
             f"{by_clicks:.0%} of the relevant items have the grade of {', '.join(looked.clicks)}; clicks per impression are "
-            f"{first:.4f} at rank 1 "
-            f"and {last:.4f} at rank {ranks[-1].rank}"
+            f"{first:.4f} at rank 1 and {last:.4f} at rank {ranks[-1].rank}"
         )
         examined = [str(one.metric) for one in plan.metrics if "examination" in one.metric.needs()]
         if examined or by_clicks <= 0.5 or first <= self.limit(plan, "ratio") * last:

@@ -81,9 +81,8 @@ fidelity: {at_least: 0.8}    # low enough to hide it
         if best is not None and gain > self.limit(plan, "warn") and fidelity.requests >= FEW:
             return self.fired(
                 "error" if gain > self.limit(plan, "error") and fidelity.requests >= LEAST else "warning",
-                f"the replay comes closer {best.what}: overlap {best.before:.3f} to {best.overlap:.3f} over "
-                f"{best.requests:,} requests "
-                f"that differ, about {gain:.3f} over all",
+                f"the replay comes closer {best.what}: overlap {best.before:.3f} to {best.overlap:.3f} over {best.requests:,} "
+                f"requests that differ, about {gain:.3f} over all",
                 "add that step where production has it",
                 count=len(suspects),
                 of=len(fidelity.suspects),

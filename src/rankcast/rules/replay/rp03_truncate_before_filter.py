@@ -7,7 +7,8 @@ from typing import ClassVar
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.thresholds import LEAST
 
 
 class TruncateBeforeFilter(Rule):
@@ -58,7 +59,7 @@ variants:
         if not own:
             remedy = "the baseline's lists are as short: look at its steps and clocks, see RP01 and RP02"
         return self.fired(
-            graver(1.0, 0.0, worst.requests) if own else "warning",
+            "error" if own and worst.requests >= LEAST else "warning",
             f"shorter than the baseline's or the logged list after steps took items away: {told}",
             remedy,
             count=worst.cut_short,

@@ -62,8 +62,7 @@ variants:
         )
         told = (
             f"{worst.variant}: {worst.tied:,} of {worst.requests:,} targets have ties; ordered at best the metric is "
-            f"{worst.best:.4f}, at "
-            f"worst {worst.worst:.4f}, as they are {worst.value:.4f}"
+            f"{worst.best:.4f}, at worst {worst.worst:.4f}, as they are {worst.value:.4f}"
         )
         size = abs(spread[worst.variant])
         if size <= half or size <= self.limit(plan, "change") * abs(worst.value or 0.0):

@@ -54,17 +54,15 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
         if len(np.unique(user)) < 2:
             return self.cannot("there are fewer than two users with a target", "look at the ledger")
         worst: tuple[float, str, str] | None = None
-        for name in logs.requests.frame.columns:
-            column = logs.requests.frame[name].gather(found.targets)
-            people = column.n_unique() >= max(FEW, len(column) / _MOST_EACH)  # else it is a category, whatever its name
-            if name not in logs.keys and _PERSON.search(name.lower()) and people:
-                deff = self._effect(
-                    plan,
-                    found,
-                    group_codes(logs.requests.frame[name].gather(found.targets).cast(pl.String).alias(name)),
-                )
-                if deff is not None and (worst is None or deff > worst[0]):
-                    worst = (deff, f"request.{name}", name)
+        for name in (
+            one for one in logs.requests.frame.columns if one not in logs.keys and _PERSON.search(one.lower())
+        ):
+            column = logs.requests.frame[name].gather(found.targets).cast(pl.String)
+            if column.n_unique() < max(FEW, len(column) / _MOST_EACH):
+                continue  # a category, whatever its name
+            deff = self._effect(plan, found, group_codes(column.alias(name)))
+            if deff is not None and (worst is None or deff > worst[0]):
+                worst = (deff, f"request.{name}", name)
         if worst is not None and worst[0] > self.limit(plan, "deff"):
             return self.fired(
                 "error" if len(found.targets) >= LEAST else "warning",
@@ -99,17 +97,15 @@ tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}
             if deff is not None and deff > self.limit(plan, "market"):
                 return self.fired(
                     "warning",
-                    f"targets whose relevant items share `item.{name}` are alike: clustered by it the variance is "
-                    f"{deff:.2f} times as "
-                    "large as by user",
+                    f"targets whose relevant items share `item.{name}` are alike: clustered by it the variance is {deff:.2f} "
+                    "times as large as by user",
                     f"cluster by both: `compare: {{cluster: [user, item.{name}]}}`",
                     at=("study", "compare"),
                 )
         return None
 
     def _effect(self, plan: Plan, found: Found, codes: Ints, finer: bool = False) -> float | None:
-        """The design effect of another clustering, the largest of all decided variants; None where it is finer, or nothing "
-        "varies."""
+        """The design effect of another clustering, the largest of all variants; None where it is finer, or nothing varies."""
         user = found.logs.requests.user[found.targets]
         alone = codes < 0
         codes = np.where(alone, codes.max(initial=-1) + 1 + user, codes)

@@ -69,9 +69,8 @@ tables: {requests: {path: data/requests.parquet}}
             worst = max(strangers, key=lambda one: one.count / one.of)
             return self.fired(
                 "warning",
-                f"{worst.count:,} of {worst.of:,} {worst.table} ({worst.count / worst.of:.1%}) are {worst.what}: the "
-                "requests lost rows "
-                "before they came here",
+                f"{worst.count:,} of {worst.of:,} {worst.table} ({worst.count / worst.of:.1%}) are {worst.what}: the requests "
+                "lost rows before they came here",
                 "load all requests, and let `targets.where` say who counts: then the ledger has a reason",
                 count=worst.count,
                 of=worst.of,
