@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -53,9 +52,10 @@ from rankcast.report.write import write_reports
 from rankcast.rules.catalogue import check_all
 from rankcast.rules.evidence import Evidence, Origin
 from rankcast.runs import folder as runs
+from rankcast.runs.clock import Clock
 from rankcast.runs.folder import Run
 from rankcast.runs.identity import run_id
-from rankcast.runs.manifest import Repeat, git_state, manifest, peak_memory_mb
+from rankcast.runs.manifest import Repeat, git_state, manifest
 from rankcast.sources.headers import check_headers
 from rankcast.sources.load import Loaded, fingerprints
 from rankcast.tables.logs import Logs
@@ -135,7 +135,7 @@ def _masked(planned: Plan) -> Iterator[None]:
 
 def _run(planned: Plan, out: Path, allowed: Allowance, repeated: Run | None) -> Run:
     progress = allowed.progress
-    clock = _Clock(progress)
+    clock = Clock(progress)
     prints, contents = clock.time("fingerprint", lambda: fingerprints(assembly.inputs_of(planned)))
     lists_code = provenance.private_code(planned)
     code = lists_code | provenance.metric_code(planned)
@@ -185,7 +185,7 @@ class _Experiment:
 
     plan: Plan
     allowed: Allowance
-    clock: _Clock
+    clock: Clock
     folder: Path
     made: _Made
 
@@ -365,25 +365,6 @@ class _Experiment:
     def _place(self) -> Path:
         """Where the run will lie."""
         return (self.folder.parent / self.made.identity).resolve()
-
-
-class _Clock:
-    """Times the stages for the manifest."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.started = datetime.now(tz=UTC)
-        self.stages: list[dict[str, Any]] = []
-
-    def time(self, stage: str, work: Callable[[], Answer]) -> Answer:
-        """Do the work and note how long it took."""
-        begun = perf_counter()
-        outcome = work()
-        self.stages.append(
-            {"stage": stage, "seconds": round(perf_counter() - begun, 3), "peak_memory_mb": peak_memory_mb()}
-        )
-        self.progress.note(stage, f"done in {perf_counter() - begun:.1f} s")
-        return outcome
 
 
 def _nobody(planned: Plan, accounts: Sequence[LedgerRow], logs: Logs) -> Problem:

@@ -22,7 +22,8 @@ from rankcast.experiment.shard import Outcome, Work
 from rankcast.records import Count, Fidelity, InfluenceRow, StepRow, VariantRow
 from rankcast.replay.post_processing import StepCount
 from rankcast.replay.reproduce import Facts
-from rankcast.sources.load import PLACED, POOLED, SCORED
+from rankcast.sources.load import POOLED, SCORED
+from rankcast.sources.oddities import PLACED
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Floats, Ints, Logs
 
