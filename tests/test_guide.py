@@ -115,7 +115,9 @@ def test_the_stories_are_what_the_script_prints() -> None:
 
 def test_the_number_of_rules() -> None:
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    assert f"{len(plugins.names(plugins.RULES))} rules check every study" in readme
+    rules = [plugins.load(plugins.RULES, code) for code in plugins.names(plugins.RULES)]
+    assert f"{len(rules)} rules look at every study" in readme
+    assert f"{sum(bool(rule.awaits) for rule in rules)} of them wait" in readme
 
 
 def test_every_command_option_and_exit_code_has_a_line(hooks: ModuleType) -> None:
