@@ -165,7 +165,6 @@ class Made:
             features={name: self._features(frame) for name, frame in self.features.items()},
             shadows=frozenset(shadows),
             candidates=by_request(self.done, [one.candidates for one in facts]),
-            weight=self.table.weight,
         )
         return Evidence(self.plan, found)
 

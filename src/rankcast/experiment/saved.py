@@ -127,7 +127,6 @@ def _tied_document(tied: Tied, ids: Ids) -> dict[str, Any]:
         return {"position": lists.position.tolist(), "items": ids.items.gather(lists.item).to_list()}
 
     return {
-        "looked": tied.looked,
         "requests": ids.requests.gather(tied.best.requests).to_list(),
         "best": rows(tied.best),
         "worst": rows(tied.worst),
@@ -143,7 +142,7 @@ def _tied(told: dict[str, Any] | None, ids: Ids) -> Tied | None:
         item = Encoder(ids.items).codes(pl.Series(rows["items"], dtype=ids.items.dtype))
         return Lists(requests, np.array(rows["position"], dtype=np.int64), item, np.full(len(item), np.nan))
 
-    return Tied(told["looked"], lists(told["best"]), lists(told["worst"]))
+    return Tied(lists(told["best"]), lists(told["worst"]))
 
 
 def _trace_document(trace: Trace, ids: Ids) -> dict[str, Any]:

@@ -159,9 +159,8 @@ class Doubt:
 
 @dataclass(frozen=True)
 class TieValues:
-    """The primary metric of targets (request codes) with ties, ordered at best and at worst; how many were `looked` at."""
+    """The primary metric of targets (request codes) with ties, ordered at best and at worst."""
 
-    looked: int
     targets: Ints
     best: Floats
     worst: Floats
@@ -257,14 +256,14 @@ def _tie_values(work: Work, tied: Tied) -> TieValues:
     """What both orders are worth; nothing where the primary metric has no value per request."""
     targets, nothing = tied.best.requests, np.zeros(0)
     if work.primary is None:
-        return TieValues(0, np.zeros(0, dtype=np.int64), nothing, nothing)
+        return TieValues(np.zeros(0, dtype=np.int64), nothing, nothing)
 
     def worth(lists: Lists, metric: RequestMetric) -> Floats:
         slates = Slates(len(targets), lists.position, lists.item, lists.ranks())
         judged = judge(slates, targets, work.labels, work.scene)
         return values(judged, [metric], work.unlabelled_as_zero)[str(metric)]
 
-    return TieValues(tied.looked, targets, worth(tied.best, work.primary), worth(tied.worst, work.primary))
+    return TieValues(targets, worth(tied.best, work.primary), worth(tied.worst, work.primary))
 
 
 def _doubt(work: Work, impressed: Impressed, judged: Judged, targets: Ints) -> Doubt:

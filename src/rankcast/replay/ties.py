@@ -20,9 +20,8 @@ Grades = Callable[[Ints, Ints, Ints], Floats]
 
 @dataclass(frozen=True)
 class Tied:
-    """The slates of the requests (codes) that were looked at and have ties: relevant items first among equals, and last."""
+    """The slates of the requests (codes) that have ties: relevant items first among equals, and last."""
 
-    looked: int
     best: Lists
     worst: Lists
 
@@ -44,4 +43,4 @@ def tied(candidates: Lists, steps: Sequence[BoundStep], served: int, chosen: Boo
         order = np.lexsort((some.item, -worth, -(some.value + 0.0), some.position))
         return through(steps, some.take(order)).first(served)
 
-    return Tied(len(at), ordered(grade), ordered(-grade))
+    return Tied(ordered(grade), ordered(-grade))

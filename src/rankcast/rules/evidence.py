@@ -88,7 +88,7 @@ class Origin:
 class Found:
     """What a run found. `replayed` and `targets` are request codes; `positives` under the study's own attribution, `attributed`
     under another one; `shadows` are the metrics that were measured for rules alone; `candidates`: how many the baseline has for
-    each replayed request; `weight` by target.
+    each replayed request.
     """
 
     logs: Logs
@@ -102,7 +102,6 @@ class Found:
     features: Mapping[str, Features] = field(default_factory=dict)
     shadows: frozenset[str] = frozenset()
     candidates: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    weight: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 def today() -> date:
