@@ -18,39 +18,20 @@ from typing import Any
 import polars as pl
 from ruamel.yaml import YAML
 
+from rankcast.testing import demo
 from rankcast.testing.jobboard import simulate
 
-SERVICE: dict[str, Any] = {
-    "rankcast": 1,
-    "service": "jobboard-home",
-    "timezone": "Asia/Tokyo",
-    "tables": {
-        "requests": {"path": "data/requests.parquet", "columns": {"timestamp": "requested_at"}},
-        "items": {"path": "data/items.parquet"},
-        "availability": {"path": "data/availability.parquet"},
-        "impressions": {"path": "data/impressions.parquet"},
-        "events": {"path": "data/events.parquet"},
-        "users": {"path": "data/users.parquet"},
-    },
-    "production": {
-        "candidates": "scored",
-        "steps": [
-            {"match": {"request.job_type": "item.job_type"}},
-            {"match": {"request.employment": "item.employment"}},
-            "available",
-            {"not_seen": {"events": ["apply"], "within": "365d"}},
-            {"where": "NOT item.is_test"},
-            {"cap": {"by": "item.company_id", "at_most": 2}},
-        ],
-        "served": 10,
-        "released": "2023-06-01",
-    },
-    "labels": {"grades": {"click": 1, "bookmark": 2, "apply": 4}, "horizon": "7d", "attribute": "last_request"},
-    "targets": {
-        "where": "request.surface = 'home' AND NOT request.is_bot",
-        "without_labels": "exclude",
-        "average": "request",
-    },
+
+def merged(base: Any, change: Any) -> Any:
+    """A mapping with another merged into it."""
+    if not isinstance(base, Mapping) or not isinstance(change, Mapping):
+        return change
+    both = {key: merged(base.get(key), change[key]) if key in change else base[key] for key in {**base, **change}}
+    return {key: value for key, value in both.items() if not (key in change and change[key] is None)}
+
+
+OWN = {  # what the clean service says beside the demo's
+    "production": {"released": "2023-06-01"},
     "rules": {"CA05": {"warn": "40%"}, "DT06": {"windows": 2}},
 }
 
@@ -108,6 +89,9 @@ def write_data(folder: Path, seed: int = 4, requests: int = 6_000) -> None:
     ).write_parquet(folder / "features.parquet")
 
 
+SERVICE: dict[str, Any] = merged(YAML(typ="safe").load(demo.SERVICE), OWN)
+
+
 class Case:
     """A folder with data and the two files; files are written when `write` is called."""
 
@@ -129,14 +113,6 @@ class Case:
         dump(self.service, self.folder / "service.yaml")
         dump(self.study, self.folder / "studies" / "clean.yaml")
         return self.folder / "studies" / "clean.yaml"
-
-
-def merged(base: Any, change: Any) -> Any:
-    """A mapping with another merged into it."""
-    if not isinstance(base, Mapping) or not isinstance(change, Mapping):
-        return change
-    both = {key: merged(base.get(key), change[key]) if key in change else base[key] for key in {**base, **change}}
-    return {key: value for key, value in both.items() if not (key in change and change[key] is None)}
 
 
 def part_of(excerpt: str, file: str) -> dict[str, Any]:

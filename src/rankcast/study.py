@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-import numpy as np
 from pydantic import BaseModel
 
 from rankcast.comparison.decision import besides, decide
@@ -25,8 +24,6 @@ from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.engines import local
 from rankcast.errors import DataError, Problem, RankcastError, RunError
-from rankcast.evaluate.impressed import Impressed
-from rankcast.evaluate.metric import RequestMetric
 from rankcast.evaluate.truth import labels as labelling
 from rankcast.evaluate.truth.labels import Labels, Outcomes
 from rankcast.evaluate.truth.late import late
@@ -35,18 +32,18 @@ from rankcast.evaluate.truth.ledger import ledger
 from rankcast.evaluate.truth.targets import Population, select
 from rankcast.experiment import assembly, merge, provenance, saved
 from rankcast.experiment.conclusions import conclude
-from rankcast.experiment.evidence import Made, shadows_of, shown_rows, tie_rows
+from rankcast.experiment.evidence import Made, shown_rows, tie_rows
 from rankcast.experiment.fidelity import hold_against_log
 from rankcast.experiment.grouping import Columns, judged_by
 from rankcast.experiment.intake import ANSWERS, WORK, Allowance, Intake
 from rankcast.experiment.looking import Looking, asked_for, looking, some_of
 from rankcast.experiment.looking import check as check_looking
 from rankcast.experiment.repeat import repeated_plan, what_changed
-from rankcast.experiment.shard import Outcome, Shadow, Shard, Work, evaluate_shard
+from rankcast.experiment.shard import Outcome, Shard, Work, evaluate_shard
 from rankcast.experiment.tasks import done_in, still_to_do
+from rankcast.experiment.work import candidates_of, work_of
 from rankcast.progress import Progress
 from rankcast.records import Finding, Fingerprint, LedgerRow, Result, Results
-from rankcast.replay.fidelity.probes import sample_of
 from rankcast.report.document import Report, sample_slates
 from rankcast.report.write import write_reports
 from rankcast.rules.catalogue import check_all
@@ -204,7 +201,9 @@ class _Experiment:
             raise DataError(_nobody(self.plan, accounts, logs))
         columns = Columns(self.plan, logs, labelling.first_relevant(outcomes, logs))
         by = judged_by(columns, population.targets, population.replayed)
-        work = self._work(loaded, labels, population, shadows_of(self.plan, logs))
+        work = work_of(self.plan, loaded, labels, population, self._candidates(loaded), self.folder)
+        if self.made.earlier is None:
+            work = replace(work, models=assembly.models_of(self.plan, loaded))
         check_looking(self.plan, logs, some_of(population.replayed, len(logs.requests.time)))
         work, done, looked = self.clock.time("replay", lambda: self._replay(work, loaded, population))
         table = merge.values_table(self.plan, work, done, population, by)
@@ -258,47 +257,11 @@ class _Experiment:
         private = tuple(name for name in self.made.code if not name.startswith("variants."))
         return Origin(commit.get("commit"), bool(commit.get("dirty")), private)
 
-    def _work(self, loaded: Loaded, labels: Labels, population: Population, shadows: tuple[Shadow, ...]) -> Work:
-        size = len(loaded.logs.requests.time)
-        is_target = np.zeros(size, dtype=bool)
-        is_target[population.targets] = True
-        reused = self.made.earlier is not None
-        primary = self.plan.metrics[0].metric
-        return Work(
-            logs=loaded.logs,
-            setting=assembly.setting_of(self.plan),
-            models=() if reused else assembly.models_of(self.plan, loaded),
-            names=tuple(variant.name for variant in self.plan.variants),
-            baseline=self.plan.study.baseline,
-            baseline_served=next(one.served for one in self.plan.variants if one.name == self.plan.study.baseline),
-            pools=loaded.candidates,
-            placements=loaded.placements,
-            labels=labels,
-            scene=assembly.scene_of(self.plan, loaded.logs),
-            is_target=is_target,
-            chosen=sample_of(population.replayed, size, self._candidates(loaded)),
-            metrics=[planned.metric for planned in self.plan.metrics],
-            unlabelled_as_zero=self.plan.service.targets.without_labels == "zero",
-            folder=self.folder,
-            weighed=assembly.weighed_of(self.plan),
-            best=max(one.grade for one in self.plan.service.labels.grades.values()),
-            bounded=all(one.grade >= 0 for one in self.plan.service.labels.grades.values()),
-            impressed=Impressed.of(loaded.logs) if len(loaded.logs.impressions.item) else None,
-            looked=some_of(population.replayed, size),
-            primary=primary if isinstance(primary, RequestMetric) else None,
-            shadows=shadows,
-            graded=assembly.liked(self.plan),
-        )
-
     def _candidates(self, loaded: Loaded) -> float:
         """About how many candidates the baseline has for a request; of lists that are there already, as it was then."""
         if self.made.earlier is not None:
             return float(Run(self.made.earlier).manifest["work"]["candidates"])
-        scores = loaded.scores.get(self.plan.study.baseline)
-        if scores is None:
-            return float(len(loaded.logs.intervals.item))
-        owners = loaded.logs.ids.users if scores.by_user else loaded.logs.ids.requests
-        return scores.total / max(1, len(owners))
+        return candidates_of(self.plan, loaded)
 
     def _replay(self, work: Work, loaded: Loaded, population: Population) -> tuple[Work, list[Outcome], Looking | None]:
         """Every shard; and how far users look, which comes before metrics that discount by it."""

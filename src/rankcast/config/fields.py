@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from math import nan
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
@@ -63,17 +64,21 @@ def _moment(value: object) -> str:
     return value
 
 
-def _share(value: object) -> float:
+def number(value: object) -> float:
+    """A number as it is written, or a percentage; NaN for anything else."""
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
-            number = float(value.strip()[:-1]) / 100
+            return float(value.strip()[:-1]) / 100
         except ValueError:
-            number = -1.0
-    else:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
-    if not 0 <= number <= 1:
+            return nan
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
+
+
+def _share(value: object) -> float:
+    found = number(value)
+    if not 0 <= found <= 1:
         raise wrong(f"expected a share such as 1% or 0.01, found {show(value)}")
-    return number
+    return found
 
 
 def _file_format(value: object) -> object:

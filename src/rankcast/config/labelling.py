@@ -11,6 +11,7 @@ from rankcast.config.fields import DurationField, Name, Names, Strict, wrong
 from rankcast.errors import show
 
 _MOST_GRADE = 1000
+Attribution = Literal["request_id", "last_shown", "last_request", "any_request"]
 
 
 class Grade(Strict):
@@ -76,7 +77,7 @@ class Labels(Strict):
     """what an event is worth: event: grade, or event: {grade, within, after}"""
     horizon: DurationField
     """how long after a request an event counts for it"""
-    attribute: Literal["request_id", "last_shown", "last_request", "any_request"] = "request_id"
+    attribute: Attribution = "request_id"
     """for which request an event counts"""
     negative_grades: bool = False
     """whether grades below 0 are meant: what users disliked, which counts against a list"""

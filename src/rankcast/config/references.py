@@ -7,6 +7,7 @@ from itertools import chain
 
 from rankcast.config.comparing import DAY, HISTORY
 from rankcast.config.plan import Plan
+from rankcast.config.study import Period
 from rankcast.config.yaml import Document, Location
 from rankcast.errors import Problem
 
@@ -44,10 +45,15 @@ def _missing(plan: Plan, needs: Iterable[str]) -> list[str]:
 
 
 def _period(plan: Plan, study: Document) -> list[Problem]:
-    period = plan.study.period
+    return _empty(plan, study, plan.study.period, ("period", "to"))
+
+
+def _empty(plan: Plan, study: Document, period: Period, place: Location) -> list[Problem]:
+    """What is wrong with a period that ends before it begins."""
     if plan.instant(period.from_) < plan.instant(period.to):
         return []
-    return [study.problem(f"the period is empty: it ends at {period.to}, not after {period.from_}", ("period", "to"))]
+    told = f"the period is empty: it ends at {period.to}, not after {period.from_}"
+    return [study.problem(told, place)]
 
 
 def _steps(plan: Plan, study: Document, service: Document) -> list[Problem]:
@@ -156,11 +162,8 @@ def _trained(plan: Plan, study: Document) -> list[Problem]:
     problems = []
     for variant in plan.variants:
         tuned = None if variant.spec.training is None else variant.spec.training.tuned_on
-        if tuned is not None and plan.instant(tuned.from_) >= plan.instant(tuned.to):
-            place = ("variants", variant.name, "training", "tuned_on")
-            problems.append(
-                study.problem(f"the period is empty: it ends at {tuned.to}, not after {tuned.from_}", place)
-            )
+        if tuned is not None:
+            problems += _empty(plan, study, tuned, ("variants", variant.name, "training", "tuned_on"))
     return problems
 
 

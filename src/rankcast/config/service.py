@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from rankcast.config.fields import Code, FileFormat, Moment, Name, Names, Several, Strict, later, wrong
+from rankcast.config.fields import Code, FileFormat, Moment, Name, Names, Several, Strict, later, number, wrong
 from rankcast.config.labelling import Behaviour, Labels, Targets
 from rankcast.errors import show
 
@@ -191,16 +192,10 @@ class Production(Strict):
 
 
 def _threshold(value: object) -> float:
-    written = value.strip() if isinstance(value, str) else ""
-    try:
-        number = float(written[:-1]) / 100 if written.endswith("%") else float("nan")
-    except ValueError:
-        number = float("nan")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
-    if not 0 <= number < float("inf"):
+    found = number(value)
+    if not 0 <= found < inf:
         raise wrong(f"expected a number from 0, or a share such as 5%, found {show(value)}")
-    return number
+    return found
 
 
 Threshold = Annotated[

@@ -22,7 +22,7 @@ from rankcast.config.fields import (
     Strict,
     wrong,
 )
-from rankcast.config.labelling import kinds_given
+from rankcast.config.labelling import Attribution, kinds_given
 from rankcast.config.service import Candidates, Paths, Steps, Table
 from rankcast.errors import show
 from rankcast.plugins import WORD
@@ -209,7 +209,7 @@ class Online(Strict):
     """the online metric that the study stands in for; shown in the plan"""
     events: Annotated[Names, BeforeValidator(kinds_given)] | None = None
     """the kinds of events that it counts; silent: those whose name it holds; rule LB06"""
-    attribute: Literal["request_id", "last_shown", "last_request", "any_request"] | None = None
+    attribute: Attribution | None = None
     """for which request it counts an event, as `labels.attribute` says it here; rule LB07"""
 
 

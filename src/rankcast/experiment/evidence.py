@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from rankcast.comparison.table import MetricColumn, ValuesTable, measurable
+from rankcast.comparison.table import ValuesTable, measurable
 from rankcast.config.plan import Plan
 from rankcast.errors import ConfigError, clip
 from rankcast.evaluate.grammar import parse
@@ -22,15 +22,15 @@ from rankcast.experiment import assembly
 from rankcast.experiment.merge import by_request
 from rankcast.experiment.shard import Outcome, Shadow, Work
 from rankcast.records import Results, ShownRow, TieRow
+from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.shown import Seen, together
-from rankcast.rules.evidence import Difference, Evidence, Features, Found, Origin, Positives
-from rankcast.rules.goal import DEEPER, kpi_kinds
-from rankcast.rules.metrics.mt03_ndcg_dcg_order_flip import TWIN
+from rankcast.rules.evidence import DEEPER, TWIN, Difference, Evidence, Features, Found, Origin, Positives
+from rankcast.rules.goal import kpi_kinds
 from rankcast.rules.telling import area
 from rankcast.stats.clustered import clustered_mean
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools, Floats, Ids, Ints, Logs
-from rankcast.tables.ragged import members, spans
+from rankcast.tables.ragged import members
 
 
 def shadows_of(plan: Plan, logs: Logs) -> tuple[Shadow, ...]:
@@ -171,7 +171,7 @@ class Made:
     def _attributed(self, rule: Attribution) -> Positives:
         """The positives of the same targets under another rule of attribution."""
         terms = assembly.labelling_of(self.plan)
-        other = labelling.attribute(self.logs, labelling.with_rule(terms, rule))
+        other = labelling.attribute(self.logs, replace(terms, attribute=rule))
         return positives_of(labelling.labels_of(other, self.logs), self.population.targets, self.logs)
 
     def _features(self, frame: pl.DataFrame) -> Features:
@@ -180,13 +180,10 @@ class Made:
 
 def positives_of(labels: Labels, targets: Ints, logs: Logs) -> Positives:
     """Labels above 0 of some targets (request codes)."""
-    start = labels.start[targets]
-    owner, at = spans(start, labels.start[targets + 1] - start)
-    good = labels.grade[at] > 0
-    request, item = targets[owner[good]], labels.item[at[good]]
+    request, item, grade = labels.relevant_of(targets)
     size = np.int64(len(logs.ids.items) + 1)
     shown = members(request * size + item, logs.impressions.request * size + logs.impressions.item)
-    return Positives(request, item, labels.grade[at[good]], shown)
+    return Positives(request, item, grade, shown)
 
 
 def _again(
@@ -202,7 +199,7 @@ def _again(
     against: str | None = None,
 ) -> Difference | None:
     primary = next(one for one in table.metrics if one.family == "primary")
-    columns = _columns(primary, shadows, metric)
+    columns = primary.values if metric is None else shadows.get(metric)
     if columns is None:
         return None
     difference = columns[variant] - columns[against or table.baseline]
@@ -219,20 +216,14 @@ def _again(
     return Difference(found.value, low, high, found.error, found.n)
 
 
-def _columns(
-    primary: MetricColumn, shadows: Mapping[str, Mapping[str, Floats]], metric: str | None
-) -> Mapping[str, Floats] | None:
-    return primary.values if metric is None else shadows.get(metric)
-
-
 def features_of(frame: pl.DataFrame, logs: Logs, labels: Labels, replayed: Ints) -> Features:
     """What a table of features tells: which were known after their request, which know the logged rank or the answer."""
     names = tuple(name for name in frame.columns if name not in {c.REQUEST_ID, c.ITEM_ID, c.USER_ID, c.AS_OF})
     if c.REQUEST_ID not in frame.columns:
         return Features(names, c.AS_OF in frame.columns, 0, 0, (), {}, {})
-    requests = pl.DataFrame({c.REQUEST_ID: logs.ids.requests.gather(replayed), "request": replayed})
+    requests = pl.DataFrame({c.REQUEST_ID: logs.ids.requests.gather(replayed), "position": np.arange(len(replayed))})
     ours = frame.join(requests, on=c.REQUEST_ID, how="inner")
-    request = ours["request"].to_numpy()
+    request = replayed[ours["position"].to_numpy()]
     late, dated = np.zeros(len(ours), dtype=bool), c.AS_OF in ours.columns
     if dated:
         late = (ours[c.AS_OF].dt.epoch("us") > pl.Series(logs.requests.time[request])).fill_null(value=False).to_numpy()
@@ -242,9 +233,9 @@ def features_of(frame: pl.DataFrame, logs: Logs, labels: Labels, replayed: Ints)
     if c.ITEM_ID in ours.columns and len(ours):
         items = pl.DataFrame({c.ITEM_ID: logs.ids.items, "item": np.arange(len(logs.ids.items))})
         numbered = ours.join(items, on=c.ITEM_ID, how="inner")
-        code, item = numbered["request"].to_numpy(), numbered["item"].to_numpy()
-        relevant = _relevant(code, item, labels, len(logs.ids.items))
-        rank = _logged_ranks(code, item, logs)
+        position, item = numbered["position"].to_numpy(), numbered["item"].to_numpy()
+        relevant = labels.grades_of(replayed, position, item) > 0
+        rank = Logged.of(replayed, len(logs.ids.items), logs).ranks_of(position, item)
         for name in names:
             if not numbered[name].dtype.is_numeric():
                 continue
@@ -260,31 +251,7 @@ def features_of(frame: pl.DataFrame, logs: Logs, labels: Labels, replayed: Ints)
     return Features(names, dated, len(ours) if dated else 0, int(late.sum()), tuple(worst), with_rank, with_label)
 
 
-def _relevant(request: Ints, item: Ints, labels: Labels, items: int) -> Bools:
-    size = np.int64(items + 1)
-    owner = np.repeat(np.arange(len(labels.start) - 1), np.diff(labels.start))
-    good = labels.grade > 0
-    relevant: Bools = members(request * size + item, owner[good] * size + labels.item[good])
-    return relevant
-
-
-def _logged_ranks(request: Ints, item: Ints, logs: Logs) -> Ints:
-    """The logged rank of each row; 0 for what was not shown."""
-    size = np.int64(len(logs.ids.items) + 1)
-    keys = logs.impressions.request * size + logs.impressions.item
-    order = np.argsort(keys, kind="stable")
-    if not len(order):
-        return np.zeros(len(item), dtype=np.int64)
-    at = np.minimum(np.searchsorted(keys[order], request * size + item), len(order) - 1)
-    found = keys[order][at] == request * size + item
-    return np.where(found, logs.impressions.rank[order[at]], 0)
-
-
 def _spearman(one: Floats, other: Floats) -> float | None:
     """Rank correlation; None where nothing varies."""
-    if len(one) < 3:
-        return None
-    left = pl.Series(one).rank().to_numpy() - (len(one) + 1) / 2
-    right = pl.Series(other).rank().to_numpy() - (len(other) + 1) / 2
-    norm = float(np.sqrt(np.sum(left**2) * np.sum(right**2)))
-    return float(np.sum(left * right) / norm) if norm > 0 else None
+    found = pl.select(pl.corr(pl.Series(one), pl.Series(other), method="spearman")).item()
+    return None if found is None or np.isnan(found) else float(found)

@@ -27,8 +27,9 @@ from rankcast.replay.fidelity.probes import MissingStep, missing_steps
 from rankcast.replay.lists import Lists
 from rankcast.replay.post_processing import BoundStep
 from rankcast.replay.reproduce import Question, Replay, Service, Variant, reproduce
-from rankcast.replay.shown import Acted, Seen, logged_lists, seen
+from rankcast.replay.shown import Seen, logged_lists, seen
 from rankcast.replay.step import Context, NamedStep
+from rankcast.replay.steps.not_seen import NotSeen
 from rankcast.replay.ties import Tied
 from rankcast.tables import columns as c
 from rankcast.tables.logs import Bools, Floats, Ints, Logs, Placements
@@ -120,9 +121,9 @@ class Work:
         return {model.name: tuple(bound[one.place, one.name] for one in model.steps) for model in self.models}
 
     @cached_property
-    def acted(self) -> Acted:
-        """When users first acted on items."""
-        return Acted.of(self.logs, self.graded)
+    def unseen(self) -> Mapping[str, BoundStep]:
+        """By graded kind, the step that keeps what the user had no such event on before."""
+        return {kind: self._bind(NamedStep(kind, NotSeen((kind,), None))) for kind in self.graded}
 
     @cached_property
     def missing(self) -> tuple[MissingStep, ...]:
@@ -143,7 +144,7 @@ class Work:
 
     def __getstate__(self) -> dict[str, Any]:
         """What was looked up stays behind when the work moves to another process."""
-        return {name: value for name, value in self.__dict__.items() if name not in {"steps", "missing", "acted"}}
+        return {name: value for name, value in self.__dict__.items() if name not in {"steps", "missing", "unseen"}}
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
         open_to_doubt,
         looked,
         shadows,
-        _seen(work, requests, replays),
+        _seen(work, requests, replays) if work.metrics else {},
         {name: _tie_values(work, replay.tied) for name, replay in replays.items() if replay.tied is not None},
     )
 
@@ -243,12 +244,12 @@ def _shadow(work: Work, shadow: Shadow, judged: Judged, slates: Slates, targets:
 def _seen(work: Work, requests: Ints, replays: Mapping[str, Replay]) -> dict[str | None, Seen]:
     base = replays[work.baseline].slates
     found: dict[str | None, Seen] = {
-        name: seen(replay.slates, base, work.logs, work.acted, work.chosen, work.baseline_served)
+        name: seen(replay.slates, base, work.logs, work.unseen, work.chosen, work.baseline_served)
         for name, replay in replays.items()
     }
     if len(work.logs.impressions.item):
         logged = logged_lists(requests, work.logs).first(work.baseline_served)  # as fidelity looks at them
-        found[None] = seen(logged, None, work.logs, work.acted, work.chosen, work.baseline_served)
+        found[None] = seen(logged, None, work.logs, work.unseen, work.chosen, work.baseline_served)
     return found
 
 
@@ -318,7 +319,7 @@ def _replay(work: Work, shard: Shard) -> dict[str, Replay]:
         for model in work.models
     ]
     question = Question(
-        _positives(work, shard.requests),
+        work.labels.relevant_of(shard.requests[work.is_target[shard.requests]])[:2],
         work.chosen,
         work.missing,
         work.chosen & work.is_target,
@@ -326,15 +327,6 @@ def _replay(work: Work, shard: Shard) -> dict[str, Replay]:
     )
     service = Service(work.logs, pools, work.setting)
     return reproduce(variants, work.baseline, shard.requests, service, question)
-
-
-def _positives(work: Work, requests: Ints) -> tuple[Ints, Ints]:
-    """(request, item) of every label above 0 of the targets among some requests."""
-    targets = requests[work.is_target[requests]]
-    start = work.labels.start[targets]
-    owner, at = spans(start, work.labels.start[targets + 1] - start)
-    good = work.labels.grade[at] > 0
-    return targets[owner[good]], work.labels.item[at[good]]
 
 
 def _logged_values(work: Work, targets: Ints) -> Mapping[str, Floats]:

@@ -68,6 +68,13 @@ class Lists:
         """The lists without the rows where `mask` is false, in the same order."""
         return self.take(np.flatnonzero(mask))
 
+    def only(self, at: Ints) -> Lists:
+        """The lists of some requests (positions), which become positions 0, 1, ..."""
+        place = np.full(self.n, -1, dtype=np.int64)
+        place[at] = np.arange(len(at))
+        kept = self.keep(place[self.position] >= 0)
+        return replace(kept, requests=self.requests[at], position=place[kept.position])
+
     def take(self, rows: Ints) -> Lists:
         """The rows with these numbers, in their order, which must keep requests together and in order."""
         return replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,36 +10,13 @@ import numpy as np
 from rankcast.replay.fidelity.logged import Logged
 from rankcast.replay.fidelity.rank_agreement import Common, rank_biased_overlap
 from rankcast.replay.lists import Lists
+from rankcast.replay.post_processing import BoundStep, run_step
 from rankcast.replay.steps.available import is_open
-from rankcast.tables.asof import AsOf
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 from rankcast.tables.ragged import repeats, spans
 
 MOST_EXAMPLES = 5
 CLOSED, UNLISTED, REPEATED = "closed", "unlisted", "repeated"
-
-
-@dataclass(frozen=True)
-class Acted:
-    """By kind of event, when users first acted on items."""
-
-    items: int
-    first: Mapping[str, AsOf]
-
-    @classmethod
-    def of(cls, logs: Logs, kinds: Sequence[str]) -> Acted:
-        """Look up the events of some kinds once."""
-        events, items = logs.events, len(logs.ids.items)
-        first = {}
-        for kind in kinds:
-            mine = events.of_kinds((kind,))
-            first[kind] = AsOf.build(events.user[mine] * np.int64(items) + events.item[mine], events.time[mine])
-        return cls(items, first)
-
-    def before(self, kind: str, user: Ints, item: Ints, time: Ints) -> Bools:
-        """Which rows' users had such an event on the row's item strictly before the row's instant."""
-        acted: Bools = self.first[kind].before(user * np.int64(self.items) + item, time) >= 0
-        return acted
 
 
 @dataclass(frozen=True)
@@ -60,12 +37,14 @@ class Seen:
     examples: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
-def seen(lists: Lists, base: Lists | None, logs: Logs, acted: Acted, chosen: Bools, served: int) -> Seen:
-    """Look at some lists. `base`: the baseline's for the same requests; `chosen`: by request code, whose overlap with the first
+def seen(
+    lists: Lists, base: Lists | None, logs: Logs, unseen: Mapping[str, BoundStep], chosen: Bools, served: int
+) -> Seen:
+    """Look at some lists. `base`: the baseline's for the same requests; `unseen`: by kind of event, the step that keeps what the
+    user had no such event on before; `chosen`: by request code, whose overlap with the first
     `served` of the log is measured.
     """
     request, item, time = lists.row_requests(), lists.item, lists.row_times(logs)
-    user = lists.row_users(logs)
     unlisted = np.diff(logs.intervals.start)[item] == 0 if len(logs.intervals.item) else np.zeros(len(item), dtype=bool)
     closed = ~is_open(item, time, logs) & ~unlisted if len(logs.intervals.item) else unlisted
     twice = repeats(lists.pairs(len(logs.ids.items) + 1))
@@ -78,7 +57,7 @@ def seen(lists: Lists, base: Lists | None, logs: Logs, acted: Acted, chosen: Boo
         rows=len(item),
         closed=int(closed.sum()),
         unlisted=int(unlisted.sum()),
-        consumed={kind: int(acted.before(kind, user, item, time).sum()) for kind in acted.first},
+        consumed={kind: len(item) - len(run_step(step, lists).after.item) for kind, step in unseen.items()},
         repeated=len(np.unique(lists.position[again])),
         same=0 if base is None else int(_same(lists, base).sum()),
         logged=measured,
@@ -136,10 +115,7 @@ def _overlap(lists: Lists, logs: Logs, chosen: Bools, served: int) -> tuple[Ints
     at = np.flatnonzero(chosen[lists.requests])
     if not len(at) or not len(logs.impressions.item):
         return np.zeros(0, dtype=np.int64), np.zeros(0)
-    place = np.full(lists.n, -1, dtype=np.int64)
-    place[at] = np.arange(len(at))
-    mine = lists.keep(place[lists.position] >= 0)
-    mine = Lists(lists.requests[at], place[mine.position], mine.item, mine.value, lists.repeats).distinct()
+    mine = lists.only(at).distinct()
     log = Logged.of(mine.requests, served, logs)
     theirs = log.ranks_of(mine.position, mine.item)
     hit = theirs > 0

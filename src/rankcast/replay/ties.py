@@ -32,11 +32,7 @@ def tied(candidates: Lists, steps: Sequence[BoundStep], served: int, chosen: Boo
     same = (candidates.position[1:] == candidates.position[:-1]) & (candidates.value[1:] == candidates.value[:-1])
     has = np.zeros(candidates.n, dtype=bool)
     has[candidates.position[1:][same]] = True
-    with_ties = at[has[at]]
-    place = np.full(candidates.n, -1, dtype=np.int64)
-    place[with_ties] = np.arange(len(with_ties))
-    some = candidates.keep(place[candidates.position] >= 0)
-    some = replace(some, requests=candidates.requests[with_ties], position=place[some.position], logged=None)
+    some = replace(candidates.only(at[has[at]]), logged=None)
     grade = np.nan_to_num(grades(some.requests, some.position, some.item))
 
     def ordered(worth: Floats) -> Lists:

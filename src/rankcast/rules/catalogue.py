@@ -12,7 +12,6 @@ from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
 from rankcast.rules.rule import Rule
 
-EXPIRED, UNUSED = "WV01", "WV02"
 STUDY, SERVICE = "study", "service"
 
 
@@ -20,22 +19,10 @@ def check_all(evidence: Evidence) -> tuple[Finding, ...]:
     """Every registered rule whose moment has come, in order of code; before a run, those that need only the plan."""
     rules: list[Rule] = [plugins.load(plugins.RULES, code)() for code in plugins.names(plugins.RULES)]
     due = [rule for rule in rules if rule.moment == "plan" or evidence.found is not None]
-    checked = [_placed(rule.check(evidence), evidence.plan) for rule in due if rule.code not in {EXPIRED, UNUSED}]
+    checked = [rule.check(evidence) for rule in due if not isinstance(rule, OfWaivers)]
+    about = [rule.of_waivers(evidence, checked) for rule in due if isinstance(rule, OfWaivers)]
     waived = [_waived(one, evidence) for one in checked]
-    about = {rule.code: rule for rule in due}
-    return tuple(
-        sorted(
-            [
-                *waived,
-                *(
-                    _placed(rule.of_waivers(evidence, checked), evidence.plan)
-                    for code, rule in about.items()
-                    if code in {EXPIRED, UNUSED} and isinstance(rule, OfWaivers)
-                ),
-            ],
-            key=lambda one: one.rule,
-        )
-    )
+    return tuple(_placed(one, evidence.plan) for one in sorted([*waived, *about], key=lambda one: one.rule))
 
 
 class OfWaivers(Rule):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from rankcast.config.labelling import Attribution
 from rankcast.config.plan import Plan
 from rankcast.records import Results
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 
-Attribution = Literal["request_id", "last_shown", "last_request", "any_request"]
+# Metrics that are measured for rules alone.
+TWIN = "the primary metric with, or without, its normalisation"
+DEEPER = "the primary metric on what the online metric counts"
 
 
 @dataclass(frozen=True)

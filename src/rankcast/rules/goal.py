@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from rankcast.config.plan import Plan
 
-DEEPER = "the primary metric on what the online metric counts"
 _STEM = 4
 _SHORT = {"ctr": "click", "cvr": "order"}
 

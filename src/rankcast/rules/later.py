@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class Awaiting(Rule):
@@ -22,13 +22,13 @@ class Awaiting(Rule):
 class Counterfactual(Awaiting):
     """Rules about estimates of what would have happened under another policy."""
 
-    severity: ClassVar[Severity] = "error"
-    awaits: ClassVar[str] = "this version makes no counterfactual estimates"
-    meanwhile: ClassVar[str] = "nothing in this study rests on them; keep logging the propensity of every impression"
+    severity = "error"
+    awaits = "this version makes no counterfactual estimates"
+    meanwhile = "nothing in this study rests on them; keep logging the propensity of every impression"
 
 
 class OfHistory(Awaiting):
     """Rules about past online tests."""
 
-    awaits: ClassVar[str] = "this version keeps no history of online tests beside their offline numbers"
-    meanwhile: ClassVar[str] = "keep each online test's difference, standard error, dates and the run that preceded it"
+    awaits = "this version keeps no history of online tests beside their offline numbers"
+    meanwhile = "keep each online test's difference, standard error, dates and the run that preceded it"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from rankcast import plugins
-from rankcast.rules.rule import Rule, page_of
+from rankcast.rules.rule import Rule
 
 MOMENTS = {
     "plan": "the two files alone: `rankcast check`, and every run",
@@ -80,25 +83,12 @@ class RulePage:
 
     def document(self) -> dict[str, object]:
         """As plain values."""
-        return {
-            "code": self.code,
-            "name": self.name,
-            "severity": self.severity,
-            "moment": self.moment,
-            "since": self.since,
-            "wrong": self.wrong,
-            "check": self.check,
-            "remedy": self.remedy,
-            "source": self.source,
-            "thresholds": {name: value for name, value, _ in self.thresholds},
-            "good": self.good,
-            "bad": self.bad,
-        }
+        return {**asdict(self), "thresholds": {name: value for name, value, _ in self.thresholds}}
 
 
 def page(cls: type[Rule]) -> RulePage:
     """The page of a rule."""
-    text = page_of(cls)
+    text = _parts(cls)
     return RulePage(
         code=cls.code,
         name=cls.name,
@@ -114,6 +104,16 @@ def page(cls: type[Rule]) -> RulePage:
         bad=cls.bad.strip(),
         awaits=cls.awaits,
     )
+
+
+_PART = re.compile(r"\b(Check|Remedy|Source): ")
+
+
+def _parts(cls: type[Rule]) -> Mapping[str, str]:
+    """The parts of a rule's page: `wrong`, `Check`, `Remedy`, `Source`."""
+    text = " ".join((inspect.getdoc(cls) or "").split())
+    parts = _PART.split(text)
+    return {"wrong": parts[0].strip(), **dict(zip(parts[1::2], (one.strip() for one in parts[2::2]), strict=True))}
 
 
 def all_pages() -> list[RulePage]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from rankcast.config.plan import Plan
-from rankcast.records import Effect, Fidelity, Finding, Suspect
+from rankcast.records import ComparisonRow, Effect, Fidelity, Finding, Suspect
 from rankcast.rules.evidence import Difference, Evidence, Found
 from rankcast.rules.thresholds import LEAST, Threshold, of
 
@@ -142,37 +141,29 @@ def gain_over_all(suspect: Suspect, fidelity: Fidelity) -> float:
     return explained * (1 - (fidelity.overlap or 0.0))
 
 
-def primary_difference(found: Found, variant: str) -> Difference | None:
-    """The primary difference as it stands in the results."""
-    row = next(
-        (
-            row
-            for row in found.results.comparisons
-            if row.variant == variant and row.family == "primary" and row.segment is None
-        ),
-        None,
-    )
-    if row is None or row.difference is None:
-        return None
-    return Difference(row.difference, row.low, row.high, None, row.n_requests)
+def primary_rows(plan: Plan, found: Found, variants: Sequence[str]) -> list[ComparisonRow]:
+    """The primary metric of some variants over all targets."""
+    primary, rows = str(plan.metrics[0].metric), found.results.comparisons
+    return [row for row in rows if row.metric == primary and row.segment is None and row.variant in variants]
 
 
 def effect_of(found: Found, variant: str, again: Difference | None) -> Effect | None:
     """The primary difference of a variant beside what it is without a problem."""
-    whole = primary_difference(found, variant)
-    if whole is None or again is None:
+    rows = found.results.comparisons
+    whole = next(
+        (row for row in rows if row.variant == variant and row.family == "primary" and row.segment is None), None
+    )
+    if whole is None or whole.difference is None or again is None:
         return None
-    other_sign = whole.value * again.value < 0
-    primary = next(row.metric for row in found.results.comparisons if row.family == "primary")
     return Effect(
         variant=variant,
-        metric=primary,
-        difference=whole.value,
+        metric=whole.metric,
+        difference=whole.difference,
         without=again.value,
         low=again.low,
         high=again.high,
         requests=again.requests,
-        overturns=other_sign and again.sure,
+        overturns=whole.difference * again.value < 0 and again.sure,
     )
 
 
@@ -192,11 +183,6 @@ def compared_of(plan: Plan) -> list[str]:
     return decided_of(plan) or [one.name for one in plan.variants if one.name != plan.study.baseline]
 
 
-_PART = re.compile(r"\b(Check|Remedy|Source): ")
-
-
-def page_of(cls: type[Rule]) -> Mapping[str, str]:
-    """The parts of a rule's page: `wrong`, `Check`, `Remedy`, `Source`."""
-    text = " ".join((inspect.getdoc(cls) or "").split())
-    parts = _PART.split(text)
-    return {"wrong": parts[0].strip(), **dict(zip(parts[1::2], (one.strip() for one in parts[2::2]), strict=True))}
+def judged_of(plan: Plan) -> set[str]:
+    """The variants whose lists matter: the baseline and those that are decided."""
+    return {*decided_of(plan), plan.study.baseline}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -79,6 +79,13 @@ class Labels:
         place = order[np.minimum(np.searchsorted(keys[order], rows), len(order) - 1)]
         return np.where(keys[place] == rows, self.grade[at][place], np.nan)
 
+    def relevant_of(self, requests: Ints) -> tuple[Ints, Ints, Floats]:
+        """(request, item, grade) of every label above 0 of some requests (codes)."""
+        start = self.start[requests]
+        owner, at = spans(start, self.start[requests + 1] - start)
+        good = self.grade[at] > 0
+        return requests[owner[good]], self.item[at[good]], self.grade[at[good]]
+
     def labelled(self) -> Bools:
         """Which requests have a label with a grade above 0."""
         positive = np.concatenate(([0], np.cumsum(self.grade > 0)))
@@ -106,11 +113,6 @@ def attribute(logs: Logs, labelling: Labelling) -> Outcomes:
     at, asked = events.time[event], logs.requests.time[candidate]
     inside = (candidate >= 0) & (asked <= at) & (at - asked < spans_of[events.kind[event]])
     return Outcomes(event, np.where(inside, candidate, -1), per_kind[events.kind[event]], candidate, too_early)
-
-
-def with_rule(labelling: Labelling, rule: Attribution) -> Labelling:
-    """The same labels under another rule of attribution."""
-    return replace(labelling, attribute=rule)
 
 
 def _has_any(logs: Logs, rule: Attribution, event: Ints) -> Bools:

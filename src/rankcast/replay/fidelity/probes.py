@@ -80,13 +80,13 @@ def probe(
     if not len(at):
         return None
     requests = candidates.requests[at]
-    ours, rest = _only(candidates, at), _only(processed, at)
+    ours, rest = candidates.only(at), processed.only(at)
 
     def rerun(clocks: Clocks, lag: int = 0) -> Rerun:
         def again(some: Ints) -> Lists:
             if isinstance(source, Batches):
                 return through(bound, source.candidates(requests[some], logs, clocks, lag).lists)
-            return through(bound, replace(_only(ours, some), clocks=clocks))
+            return through(bound, replace(ours.only(some), clocks=clocks))
 
         return again
 
@@ -114,7 +114,7 @@ Rerun = Callable[[Ints], Lists]
 
 
 def _with(bound: BoundStep, lists: Lists, some: Ints) -> Lists:
-    return through([bound], _only(lists, some))
+    return through([bound], lists.only(some))
 
 
 def _overlaps(again: Rerun, some: Ints, requests: Ints, served: int, logs: Logs) -> Floats:
@@ -136,14 +136,6 @@ def _timed(source: object, bound: Sequence[BoundStep]) -> list[str]:
     needs = {need for one in bound for need in one.named.step.needs()}
     tables += [table for table in ("availability", "events") if table in needs]
     return tables if len(tables) > 1 else []
-
-
-def _only(lists: Lists, at: Ints) -> Lists:
-    """The lists of some requests (positions), which become positions 0, 1, ..."""
-    place = np.full(lists.n, -1, dtype=np.int64)
-    place[at] = np.arange(len(at))
-    kept = lists.keep(place[lists.position] >= 0)
-    return replace(kept, requests=lists.requests[at], position=place[kept.position])
 
 
 def missing_steps(

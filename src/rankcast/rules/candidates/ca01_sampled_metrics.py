@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.rules.thresholds import LEAST
 from rankcast.tables.logs import Ints
 
@@ -27,17 +25,17 @@ class SampledMetrics(Rule):
     candidates. Source: Krichene and Rendle, KDD 2020; Cañamares and Castells, SIGIR 2020.
     """
 
-    code: ClassVar[str] = "CA01"
-    name: ClassVar[str] = "sampled-metrics"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "production", "candidates")
-    good: ClassVar[str] = """
+    code = "CA01"
+    name = "sampled-metrics"
+    moment = "data"
+    severity = "error"
+    at = ("service", "production", "candidates")
+    good = """
 # service.yaml
 production: {candidates: scored}
 # data: the score files hold production's own candidates
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {also: [ndcg@10]}
 # service.yaml

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+from rankcast.rules.rule import Rule, decided_of, graver
 
 
 class CandidateSetsDiffer(Rule):
@@ -18,19 +16,19 @@ class CandidateSetsDiffer(Rule):
     the same candidates, or declare the change. Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
-    code: ClassVar[str] = "CA02"
-    name: ClassVar[str] = "candidate-sets-differ"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "CA02"
+    name = "candidate-sets-differ"
+    moment = "data"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 treatment: [scores]
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 # data: both models scored the same candidates
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 treatment: [scores]
 variants:

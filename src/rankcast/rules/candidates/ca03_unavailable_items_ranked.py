@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+from rankcast.rules.rule import Rule, graver, judged_of
 
 
 class UnavailableItemsRanked(Rule):
@@ -21,12 +19,12 @@ class UnavailableItemsRanked(Rule):
     2023; Ji, Sun, Zhang and Li, TOIS 2023 (future items are recommended under leakage).
     """
 
-    code: ClassVar[str] = "CA03"
-    name: ClassVar[str] = "unavailable-items-ranked"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
-    good: ClassVar[str] = """
+    code = "CA03"
+    name = "unavailable-items-ranked"
+    moment = "data"
+    severity = "error"
+    at = ("service", "production", "steps")
+    good = """
 # service.yaml
 production:
   steps:
@@ -37,7 +35,7 @@ production:
     - where: NOT item.is_test
     - cap: {by: item.company_id, at_most: 2}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 treatment: [scores, steps]
 variants:
@@ -56,7 +54,7 @@ variants:
             return self.cannot(
                 "nobody can tell which items were open", "add `tables.availability`: item_id, open_at, close_at"
             )
-        wanted = {*decided_of(plan), plan.study.baseline}
+        wanted = judged_of(plan)
         log = next((row for row in rows if row.variant is None), None)
         variants = [row for row in rows if row.variant in wanted]
         every = [*variants, *([log] if log is not None else [])]

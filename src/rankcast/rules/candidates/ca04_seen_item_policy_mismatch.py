@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+from rankcast.rules.rule import Rule, decided_of, graver
 from rankcast.rules.thresholds import FEW
 
 _NONE = 0.001  # share below which the log shows hardly any
@@ -22,12 +20,12 @@ class SeenItemPolicyMismatch(Rule):
     Source: practice.
     """
 
-    code: ClassVar[str] = "CA04"
-    name: ClassVar[str] = "seen-item-policy-mismatch"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
-    good: ClassVar[str] = """
+    code = "CA04"
+    name = "seen-item-policy-mismatch"
+    moment = "data"
+    severity = "error"
+    at = ("service", "production", "steps")
+    good = """
 # service.yaml
 production:
   steps:
@@ -38,7 +36,7 @@ production:
     - where: NOT item.is_test
     - cap: {by: item.company_id, at_most: 2}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 treatment: [scores, steps]
 variants:

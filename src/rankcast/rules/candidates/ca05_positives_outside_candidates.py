@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import NOT_SCORED, Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+from rankcast.rules.rule import Rule, graver, judged_of
 
 
 class PositivesOutsideCandidates(Rule):
@@ -20,16 +18,16 @@ class PositivesOutsideCandidates(Rule):
     this surface alone. Source: Wu and Pang, RecSys in HR, 2024.
     """
 
-    code: ClassVar[str] = "CA05"
-    name: ClassVar[str] = "positives-outside-candidates"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "production", "candidates")
-    good: ClassVar[str] = """
+    code = "CA05"
+    name = "positives-outside-candidates"
+    moment = "data"
+    severity = "error"
+    at = ("service", "production", "candidates")
+    good = """
 # service.yaml
 labels: {attribute: request_id}      # what users did after this list
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 fidelity: {at_least: 0.5}
 variants:
@@ -38,11 +36,7 @@ variants:
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
-        rows = [
-            row
-            for row in found.results.variants
-            if row.positives and row.variant in {*decided_of(plan), plan.study.baseline}
-        ]
+        rows = [row for row in found.results.variants if row.positives and row.variant in judged_of(plan)]
         if not rows:
             return self.cannot("no target has a relevant label", "the ledger says where they were lost")
         worst = max(rows, key=lambda row: row.positives_outside / row.positives)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.rules.thresholds import LEAST
 
 
@@ -18,16 +16,16 @@ class ProductionBaselineMissing(Rule):
     talk.
     """
 
-    code: ClassVar[str] = "CM01"
-    name: ClassVar[str] = "production-baseline-missing"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "baseline")
-    good: ClassVar[str] = """
+    code = "CM01"
+    name = "production-baseline-missing"
+    moment = "plan"
+    severity = "error"
+    at = ("study", "baseline")
+    good = """
 # study.yaml
 baseline: production
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 baseline: popular
 treatment: [scores, candidates]

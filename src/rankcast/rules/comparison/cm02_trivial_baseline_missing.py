@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 from rankcast.rules.thresholds import LEAST
 
 
@@ -18,17 +16,17 @@ class TrivialBaselineMissing(Rule):
     popular, within: 28d}`. Source: Ferrari Dacrema, Cremonesi and Jannach, RecSys 2019; Ji and others, 2020.
     """
 
-    code: ClassVar[str] = "CM02"
-    name: ClassVar[str] = "trivial-baseline-missing"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "CM02"
+    name = "trivial-baseline-missing"
+    moment = "plan"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   popular: {builtin: popular, within: 28d}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   popular: null              # nobody knows what popularity alone would reach

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 
 class BaselineUntuned(Rule):
@@ -17,18 +15,18 @@ class BaselineUntuned(Rule):
     Rendle, Zhang and Koren, 2019; Shehzad and Jannach, 2023.
     """
 
-    code: ClassVar[str] = "CM03"
-    name: ClassVar[str] = "baseline-untuned"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "CM03"
+    name = "baseline-untuned"
+    moment = "plan"
+    severity = "warning"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   production: {training: {trials: 40}}
   two_tower: {training: {trials: 40}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   production: {training: {trials: 1}}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from rankcast.config.plan import PlannedVariant
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 
 class ConfigDriftBeyondTreatment(Rule):
@@ -19,19 +19,19 @@ class ConfigDriftBeyondTreatment(Rule):
     talk.
     """
 
-    code: ClassVar[str] = "CM04"
-    name: ClassVar[str] = "config-drift-beyond-treatment"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "CM04"
+    name = "config-drift-beyond-treatment"
+    moment = "plan"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 treatment: [scores]
 variants:
   production: {trained_until: 2023-09-29}
   two_tower: {trained_until: 2023-09-29}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 treatment: [steps]            # but two_tower brings its own scores
 """

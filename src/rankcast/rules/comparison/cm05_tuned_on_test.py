@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 
 class TunedOnTest(Rule):
@@ -16,17 +14,17 @@ class TunedOnTest(Rule):
     Remedy: tune on days strictly before the period. Source: Sun and others, 2020; Hidasi and Czapp, RecSys 2023.
     """
 
-    code: ClassVar[str] = "CM05"
-    name: ClassVar[str] = "tuned-on-test"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "CM05"
+    name = "tuned-on-test"
+    moment = "plan"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {training: {tuned_on: {from: 2023-09-01, to: 2023-09-15}}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {training: {tuned_on: {from: 2023-10-02, to: 2023-10-09}}}

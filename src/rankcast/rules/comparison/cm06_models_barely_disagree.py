@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 
 class ModelsBarelyDisagree(Rule):
@@ -19,17 +17,17 @@ class ModelsBarelyDisagree(Rule):
     (segment saturation).
     """
 
-    code: ClassVar[str] = "CM06"
-    name: ClassVar[str] = "models-barely-disagree"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "CM06"
+    name = "models-barely-disagree"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/production.parquet}}       # the old file again

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import Counterfactual
-from rankcast.rules.rule import Moment, Severity
 
 
 class PropensityUnusable(Counterfactual):
@@ -16,17 +13,17 @@ class PropensityUnusable(Counterfactual):
     Remedy: log the propensity when the list is served; serve a slice at random. Source: Bottou and others, JMLR 2013.
     """
 
-    code: ClassVar[str] = "CF01"
-    name: ClassVar[str] = "propensity-unusable"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study",)
-    good: ClassVar[str] = """
+    code = "CF01"
+    name = "propensity-unusable"
+    moment = "result"
+    severity = "error"
+    at = ("study",)
+    good = """
 # service.yaml
 tables: {impressions: {path: data/impressions.parquet}}
 # data: impressions have a propensity below 1, written when the list was served
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {impressions: {path: data/impressions.parquet}}
 # data: every propensity is 1: the same list for everybody

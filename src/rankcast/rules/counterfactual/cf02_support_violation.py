@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import Counterfactual
-from rankcast.rules.rule import Moment, Severity
 
 
 class SupportViolation(Counterfactual):
@@ -15,14 +12,14 @@ class SupportViolation(Counterfactual):
     bounds, a model for that part, or another policy. Source: Sachdeva, Su and Joachims, KDD 2020.
     """
 
-    code: ClassVar[str] = "CF02"
-    name: ClassVar[str] = "support-violation"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study",)
-    good: ClassVar[str] = """
+    code = "CF02"
+    name = "support-violation"
+    moment = "result"
+    severity = "error"
+    at = ("study",)
+    good = """
 # data: production explores: every candidate has some probability
 """
-    bad: ClassVar[str] = """
+    bad = """
 # data: a tenth of what the new policy shows has no chance under production
 """

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import Counterfactual
-from rankcast.rules.rule import Moment, Severity
 
 
 class LowEss(Counterfactual):
@@ -16,14 +13,14 @@ class LowEss(Counterfactual):
     Kong, 1992; Owen, 2013.
     """
 
-    code: ClassVar[str] = "CF03"
-    name: ClassVar[str] = "low-ess"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study",)
-    good: ClassVar[str] = """
+    code = "CF03"
+    name = "low-ess"
+    moment = "result"
+    severity = "error"
+    at = ("study",)
+    good = """
 # data: policies that overlap
 """
-    bad: ClassVar[str] = """
+    bad = """
 # data: one request holds a tenth of all weight
 """

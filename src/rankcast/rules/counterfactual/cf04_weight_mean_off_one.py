@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import Counterfactual
-from rankcast.rules.rule import Moment, Severity
 
 
 class WeightMeanOffOne(Counterfactual):
@@ -16,14 +13,14 @@ class WeightMeanOffOne(Counterfactual):
     2022.
     """
 
-    code: ClassVar[str] = "CF04"
-    name: ClassVar[str] = "weight-mean-off-one"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study",)
-    good: ClassVar[str] = """
+    code = "CF04"
+    name = "weight-mean-off-one"
+    moment = "result"
+    severity = "error"
+    at = ("study",)
+    good = """
 # data: propensities of the lists that were served
 """
-    bad: ClassVar[str] = """
+    bad = """
 # data: propensities from before the filters
 """

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import Counterfactual
-from rankcast.rules.rule import Moment, Severity
 
 
 class OpeSelfCheckFailed(Counterfactual):
@@ -15,14 +12,14 @@ class OpeSelfCheckFailed(Counterfactual):
     their values. Remedy: report nothing of a new policy until it does. Source: Gilotte and others, WSDM 2018.
     """
 
-    code: ClassVar[str] = "CF05"
-    name: ClassVar[str] = "ope-self-check-failed"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study",)
-    good: ClassVar[str] = """
+    code = "CF05"
+    name = "ope-self-check-failed"
+    moment = "result"
+    severity = "error"
+    at = ("study",)
+    good = """
 # data: the estimate of production is production's mean
 """
-    bad: ClassVar[str] = """
+    bad = """
 # data: it is off by five standard errors
 """

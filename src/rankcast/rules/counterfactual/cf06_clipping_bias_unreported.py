@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import Counterfactual
-from rankcast.rules.rule import Moment, Severity
 
 
 class ClippingBiasUnreported(Counterfactual):
@@ -16,14 +13,14 @@ class ClippingBiasUnreported(Counterfactual):
     WSDM 2018.
     """
 
-    code: ClassVar[str] = "CF06"
-    name: ClassVar[str] = "clipping-bias-unreported"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study",)
-    good: ClassVar[str] = """
+    code = "CF06"
+    name = "clipping-bias-unreported"
+    moment = "result"
+    severity = "error"
+    at = ("study",)
+    good = """
 # data: the curve is flat around the limit
 """
-    bad: ClassVar[str] = """
+    bad = """
 # data: the sign of the difference depends on the limit
 """

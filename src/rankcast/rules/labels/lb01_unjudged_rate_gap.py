@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Difference, Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of
+from rankcast.rules.rule import Rule, decided_of, effect_of
 from rankcast.rules.thresholds import FEW
 
 
@@ -21,18 +19,18 @@ class UnjudgedRateGap(Rule):
     the primary one; show some lists at random. Source: Buckley and Voorhees, 2004; Castells and Moffat, 2022.
     """
 
-    code: ClassVar[str] = "LB01"
-    name: ClassVar[str] = "unjudged-rate-gap"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
-    good: ClassVar[str] = """
+    code = "LB01"
+    name = "unjudged-rate-gap"
+    moment = "result"
+    severity = "error"
+    at = ("study", "metrics")
+    good = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 # data: two_tower reorders much of what users were shown
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.rules.thresholds import LEAST
 
 
@@ -22,16 +20,16 @@ class PositionBiasUnadjusted(Rule):
     Craswell and others, 2008; Joachims, Swaminathan and Schnabel, WSDM 2017.
     """
 
-    code: ClassVar[str] = "LB02"
-    name: ClassVar[str] = "position-bias-unadjusted"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
-    good: ClassVar[str] = """
+    code = "LB02"
+    name = "position-bias-unadjusted"
+    moment = "data"
+    severity = "warning"
+    at = ("study", "metrics")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: dcg@10, also: [ndcg@10]}
 # service.yaml

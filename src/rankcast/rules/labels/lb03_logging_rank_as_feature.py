@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 _LOGGED = re.compile(
     r"(logged|shown|displayed|impression|served|production)_?(rank|pos|score)|^(rank|position|pos|impression_rank)$"
@@ -24,18 +23,18 @@ class LoggingRankAsFeature(Rule):
     entirely, and more than those of the replayed baseline do. Remedy: drop the feature. Source: practice.
     """
 
-    code: ClassVar[str] = "LB03"
-    name: ClassVar[str] = "logging-rank-as-feature"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "LB03"
+    name = "logging-rank-as-feature"
+    moment = "data"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {training: {features: {path: ../data/features.parquet}}}
 # data: its features are known before a list is shown, such as the wage
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {training: {features: {path: ../data/fed.parquet}}}

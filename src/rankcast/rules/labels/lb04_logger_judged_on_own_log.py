@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.rules.thresholds import FEW
 
 
@@ -21,16 +19,16 @@ class LoggerJudgedOnOwnLog(Rule):
     2021; Gilotte and others, WSDM 2018.
     """
 
-    code: ClassVar[str] = "LB04"
-    name: ClassVar[str] = "logger-judged-on-own-log"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("service", "labels")
-    good: ClassVar[str] = """
+    code = "LB04"
+    name = "logger-judged-on-own-log"
+    moment = "data"
+    severity = "warning"
+    at = ("service", "labels")
+    good = """
 # service.yaml
 labels: {attribute: last_request}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 labels: {attribute: last_shown}
 """

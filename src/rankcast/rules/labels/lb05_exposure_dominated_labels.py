@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
+from rankcast.rules.rule import Rule, decided_of, effect_of, strongest
 
 
 class ExposureDominatedLabels(Rule):
@@ -21,17 +19,17 @@ class ExposureDominatedLabels(Rule):
     Macdonald and Ounis, TOIS 2021; Chaney, Stewart and Engelhardt, 2018.
     """
 
-    code: ClassVar[str] = "LB05"
-    name: ClassVar[str] = "exposure-dominated-labels"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "labels")
-    good: ClassVar[str] = """
+    code = "LB05"
+    name = "exposure-dominated-labels"
+    moment = "data"
+    severity = "error"
+    at = ("service", "labels")
+    good = """
 # study.yaml
 metrics: {guardrails: [coverage@10]}
 # data: what users liked is spread over many posts
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {guardrails: [coverage@10]}
 # data: users click on the one per cent of posts that are shown most; two_tower is better there, and worse elsewhere

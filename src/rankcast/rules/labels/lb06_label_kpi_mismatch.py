@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
-from rankcast.rules.evidence import Found
-from rankcast.rules.goal import DEEPER, kpi_kinds
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
+from rankcast.rules.evidence import DEEPER, Found
+from rankcast.rules.goal import kpi_kinds
+from rankcast.rules.rule import Rule, decided_of, effect_of, strongest
 
 
 class LabelKpiMismatch(Rule):
@@ -21,18 +19,18 @@ class LabelKpiMismatch(Rule):
     between.
     """
 
-    code: ClassVar[str] = "LB06"
-    name: ClassVar[str] = "label-kpi-mismatch"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "online")
-    good: ClassVar[str] = """
+    code = "LB06"
+    name = "label-kpi-mismatch"
+    moment = "result"
+    severity = "error"
+    at = ("study", "online")
+    good = """
 # study.yaml
 online: {metric: applications_per_user, events: [apply]}
 # service.yaml
 labels: {grades: {click: 1, bookmark: 2, apply: 4}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 online: {metric: applications_per_user, events: [apply]}
 # service.yaml

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class AttributionMismatch(Rule):
@@ -18,16 +16,16 @@ class AttributionMismatch(Rule):
     further apart than the threshold. Remedy: one rule of attribution for both. Source: practice.
     """
 
-    code: ClassVar[str] = "LB07"
-    name: ClassVar[str] = "attribution-mismatch"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "online")
-    good: ClassVar[str] = """
+    code = "LB07"
+    name = "attribution-mismatch"
+    moment = "data"
+    severity = "warning"
+    at = ("study", "online")
+    good = """
 # study.yaml
 online: {metric: applications_per_user, attribute: last_request}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 online: {metric: applications_per_user, attribute: last_shown}     # service.yaml: labels.attribute is last_request
 """

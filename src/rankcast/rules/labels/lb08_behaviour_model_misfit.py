@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import ClassVar
 
 from rankcast.config.plan import Plan
 from rankcast.records import Examined, Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class BehaviourModelMisfit(Rule):
@@ -22,17 +21,17 @@ class BehaviourModelMisfit(Rule):
     2015; Deffayet and others, 2022.
     """
 
-    code: ClassVar[str] = "LB08"
-    name: ClassVar[str] = "behaviour-model-misfit"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
-    good: ClassVar[str] = """
+    code = "LB08"
+    name = "behaviour-model-misfit"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "metrics")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
 # data: all users look from the top down
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: dcg@10, also: [ndcg@10, "dcg(discount=examined)@10"]}
 # data: half of the users see the whole list at once and click anywhere, the others look at its top

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.tables.logs import Floats
 from rankcast.text import p_value
 
@@ -25,16 +23,16 @@ class NoveltyWindow(Rule):
     from the first day to the last. Remedy: a later period. Source: Kohavi, Tang and Xu, 2020.
     """
 
-    code: ClassVar[str] = "LB09"
-    name: ClassVar[str] = "novelty-window"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "period")
-    good: ClassVar[str] = """
+    code = "LB09"
+    name = "novelty-window"
+    moment = "data"
+    severity = "warning"
+    at = ("study", "period")
+    good = """
 # service.yaml
 production: {released: 2023-06-01}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 production: {released: 2023-09-25}
 """

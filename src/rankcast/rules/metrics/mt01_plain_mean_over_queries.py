@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -11,7 +10,7 @@ import polars as pl
 from rankcast.config.plan import Plan
 from rankcast.records import Effect, Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
+from rankcast.rules.rule import Rule, decided_of, effect_of, strongest
 from rankcast.tables.logs import Floats
 
 _USAGE = re.compile(r"(^|_)(weight|usage|sessions|searches|volume|frequency|traffic)$")
@@ -27,16 +26,16 @@ class PlainMeanOverQueries(Rule):
     2023.
     """
 
-    code: ClassVar[str] = "MT01"
-    name: ClassVar[str] = "plain-mean-over-queries"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "targets", "average")
-    good: ClassVar[str] = """
+    code = "MT01"
+    name = "plain-mean-over-queries"
+    moment = "result"
+    severity = "error"
+    at = ("service", "targets", "average")
+    good = """
 # service.yaml
 targets: {average: request}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 targets: {average: request.keyword}
 # data: two_tower is better for requests with a keyword, and worse for the many without one

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class SingleMetric(Rule):
@@ -18,16 +16,16 @@ class SingleMetric(Rule):
     Source: Jannach and Bauer, 2020; Chia and others, RecList, 2022.
     """
 
-    code: ClassVar[str] = "MT02"
-    name: ClassVar[str] = "single-metric"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
-    good: ClassVar[str] = """
+    code = "MT02"
+    name = "single-metric"
+    moment = "plan"
+    severity = "warning"
+    at = ("study", "metrics")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10, guardrails: [coverage@10]}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: dcg@10, guardrails: []}
 """

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
-from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
-
-TWIN = "the primary metric with, or without, its normalisation"
+from rankcast.rules.evidence import TWIN, Found
+from rankcast.rules.rule import Rule, decided_of
 
 
 class NdcgDcgOrderFlip(Rule):
@@ -21,16 +17,16 @@ class NdcgDcgOrderFlip(Rule):
     Potapov and Ustimenko, KDD 2024.
     """
 
-    code: ClassVar[str] = "MT03"
-    name: ClassVar[str] = "ndcg-dcg-order-flip"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics", "primary")
-    good: ClassVar[str] = """
+    code = "MT03"
+    name = "ndcg-dcg-order-flip"
+    moment = "result"
+    severity = "error"
+    at = ("study", "metrics", "primary")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: ndcg@10, also: [dcg@10]}
 # data: two_tower is better for requests with one relevant item and worse for those with several

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import ClassVar
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 _SHORTEST = 20  # characters of a docstring that says anything
 
@@ -23,16 +22,16 @@ class MetricDefinitionAmbiguous(Rule):
     eight libraries' metrics only precision agreed.
     """
 
-    code: ClassVar[str] = "MT04"
-    name: ClassVar[str] = "metric-definition-ambiguous"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
-    good: ClassVar[str] = """
+    code = "MT04"
+    name = "metric-definition-ambiguous"
+    moment = "data"
+    severity = "warning"
+    at = ("study", "metrics")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: dcg@10, also: ["shop_metrics:Happiness"]}      # nobody can say what it computes
 """

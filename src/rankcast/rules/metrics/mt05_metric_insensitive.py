@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of, primary_rows
 
 
 class MetricInsensitive(Rule):
@@ -17,26 +15,22 @@ class MetricInsensitive(Rule):
     of hit), a deeper cut-off, or the requests that changed alone. Source: practice.
     """
 
-    code: ClassVar[str] = "MT05"
-    name: ClassVar[str] = "metric-insensitive"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics", "primary")
-    good: ClassVar[str] = """
+    code = "MT05"
+    name = "metric-insensitive"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "metrics", "primary")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: "hit(level=4)@1"}
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
-        rows = [
-            row
-            for row in found.results.comparisons
-            if row.family == "primary" and row.segment is None and row.variant in decided_of(plan)
-        ]
+        rows = primary_rows(plan, found, decided_of(plan))
         known = [row for row in rows if row.ties is not None and row.n_requests]
         if not known:
             return self.cannot(

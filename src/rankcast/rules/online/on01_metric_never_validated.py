@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import OfHistory
-from rankcast.rules.rule import Moment, Severity
 
 
 class MetricNeverValidated(OfHistory):
@@ -16,17 +13,17 @@ class MetricNeverValidated(OfHistory):
     2023; Mogenet and others, RecSys 2019.
     """
 
-    code: ClassVar[str] = "ON01"
-    name: ClassVar[str] = "metric-never-validated"
-    moment: ClassVar[Moment] = "history"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "online")
-    good: ClassVar[str] = """
+    code = "ON01"
+    name = "metric-never-validated"
+    moment = "history"
+    severity = "warning"
+    at = ("study", "online")
+    good = """
 # study.yaml
 online: {metric: applications_per_user}
 # history: ten past tests with this metric
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 online: {metric: applications_per_user}
 # history: none

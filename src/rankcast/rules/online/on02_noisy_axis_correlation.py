@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import OfHistory
-from rankcast.rules.rule import Moment, Severity
 
 
 class NoisyAxisCorrelation(OfHistory):
@@ -17,14 +14,14 @@ class NoisyAxisCorrelation(OfHistory):
     others, 2023.
     """
 
-    code: ClassVar[str] = "ON02"
-    name: ClassVar[str] = "noisy-axis-correlation"
-    moment: ClassVar[Moment] = "history"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "online")
-    good: ClassVar[str] = """
+    code = "ON02"
+    name = "noisy-axis-correlation"
+    moment = "history"
+    severity = "warning"
+    at = ("study", "online")
+    good = """
 # history: each test has a standard error
 """
-    bad: ClassVar[str] = """
+    bad = """
 # history: differences without standard errors
 """

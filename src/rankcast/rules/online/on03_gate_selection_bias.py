@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import OfHistory
-from rankcast.rules.rule import Moment, Severity
 
 
 class GateSelectionBias(OfHistory):
@@ -15,14 +12,14 @@ class GateSelectionBias(OfHistory):
     exceeds the threshold. Remedy: launch some that look neutral. Source: Thorndike, 1949.
     """
 
-    code: ClassVar[str] = "ON03"
-    name: ClassVar[str] = "gate-selection-bias"
-    moment: ClassVar[Moment] = "history"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "online")
-    good: ClassVar[str] = """
+    code = "ON03"
+    name = "gate-selection-bias"
+    moment = "history"
+    severity = "warning"
+    at = ("study", "online")
+    good = """
 # history: tests on both sides of zero
 """
-    bad: ClassVar[str] = """
+    bad = """
 # history: winners only
 """

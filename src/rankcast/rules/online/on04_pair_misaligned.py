@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import OfHistory
-from rankcast.rules.rule import Moment, Severity
 
 
 class PairMisaligned(OfHistory):
@@ -16,14 +13,14 @@ class PairMisaligned(OfHistory):
     such tests out. Source: Fabijan and others, KDD 2019.
     """
 
-    code: ClassVar[str] = "ON04"
-    name: ClassVar[str] = "pair-misaligned"
-    moment: ClassVar[Moment] = "history"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "online")
-    good: ClassVar[str] = """
+    code = "ON04"
+    name = "pair-misaligned"
+    moment = "history"
+    severity = "error"
+    at = ("study", "online")
+    good = """
 # history: the run's model is the one that was shipped
 """
-    bad: ClassVar[str] = """
+    bad = """
 # history: the shipped model was trained again, months later
 """

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.rules.later import OfHistory
-from rankcast.rules.rule import Moment, Severity
 
 
 class PooledPeriodCorrelation(OfHistory):
@@ -17,14 +14,14 @@ class PooledPeriodCorrelation(OfHistory):
     evaluation, 2023.
     """
 
-    code: ClassVar[str] = "ON05"
-    name: ClassVar[str] = "pooled-period-correlation"
-    moment: ClassVar[Moment] = "history"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "online")
-    good: ClassVar[str] = """
+    code = "ON05"
+    name = "pooled-period-correlation"
+    moment = "history"
+    severity = "warning"
+    at = ("study", "online")
+    good = """
 # history: one correlation for each version of the pipeline
 """
-    bad: ClassVar[str] = """
+    bad = """
 # history: all tests of four years in one
 """

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import WITH_STEP, Moment, Rule, Severity, gain_over_all
+from rankcast.rules.rule import WITH_STEP, Rule, gain_over_all
 from rankcast.rules.thresholds import FEW, LEAST
 
 
@@ -20,12 +18,12 @@ class PostprocessNotReplayed(Rule):
     steps, in production's order. Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
-    code: ClassVar[str] = "RP01"
-    name: ClassVar[str] = "postprocess-not-replayed"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
-    good: ClassVar[str] = """
+    code = "RP01"
+    name = "postprocess-not-replayed"
+    moment = "plan"
+    severity = "error"
+    at = ("service", "production", "steps")
+    good = """
 # service.yaml
 production:
   steps:
@@ -36,7 +34,7 @@ production:
     - where: NOT item.is_test
     - cap: {by: item.company_id, at_most: 2}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 production:
   steps:                 # the filter of employment is forgotten

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import WITH_STEP, Moment, Rule, Severity, gain_over_all
+from rankcast.rules.rule import WITH_STEP, Rule, gain_over_all
 
 
 class ReplayFidelityLow(Rule):
@@ -21,18 +19,18 @@ class ReplayFidelityLow(Rule):
     report name some. Source: Goda, a talk on Wantedly's offline evaluation, 2023; Webber, Moffat and Zobel, 2010.
     """
 
-    code: ClassVar[str] = "RP02"
-    name: ClassVar[str] = "replay-fidelity-low"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "fidelity")
-    good: ClassVar[str] = """
+    code = "RP02"
+    name = "replay-fidelity-low"
+    moment = "result"
+    severity = "error"
+    at = ("study", "fidelity")
+    good = """
 # study.yaml
 variants:
   production: {scores: {path: ../data/scores/production.parquet}}
 # data: the scores that served, with the time of each batch
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   production: {scores: {path: ../data/scores/production.parquet}}

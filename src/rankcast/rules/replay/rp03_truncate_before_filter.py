@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 from rankcast.rules.thresholds import LEAST
 
 
@@ -20,18 +18,18 @@ class TruncateBeforeFilter(Rule):
     score more candidates than are served; filter first, cut last. Source: practice.
     """
 
-    code: ClassVar[str] = "RP03"
-    name: ClassVar[str] = "truncate-before-filter"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "RP03"
+    name = "truncate-before-filter"
+    moment = "result"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 # data: as many candidates as production scores
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 treatment: [scores, candidates]
 variants:

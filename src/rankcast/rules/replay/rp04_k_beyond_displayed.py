@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import polars as pl
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class KBeyondDisplayed(Rule):
@@ -22,16 +20,16 @@ class KBeyondDisplayed(Rule):
     (`discount=examined`). Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
-    code: ClassVar[str] = "RP04"
-    name: ClassVar[str] = "k-beyond-displayed"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
-    good: ClassVar[str] = """
+    code = "RP04"
+    name = "k-beyond-displayed"
+    moment = "data"
+    severity = "warning"
+    at = ("study", "metrics")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: dcg@10, also: [ndcg@50]}
 """

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of, judged_of
 
 
 class DuplicateItemsInList(Rule):
@@ -18,17 +16,17 @@ class DuplicateItemsInList(Rule):
     Remedy: drop repeats as production does. Source: practice.
     """
 
-    code: ClassVar[str] = "RP05"
-    name: ClassVar[str] = "duplicate-items-in-list"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("service", "production", "steps")
-    good: ClassVar[str] = """
+    code = "RP05"
+    name = "duplicate-items-in-list"
+    moment = "data"
+    severity = "warning"
+    at = ("service", "production", "steps")
+    good = """
 # service.yaml
 tables: {impressions: {path: data/impressions.parquet}}
 # data: a list shows a post once
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {impressions: {path: data/impressions.parquet}}
 # data: one list in twenty shows its first post at rank 10 again
@@ -36,7 +34,7 @@ tables: {impressions: {path: data/impressions.parquet}}
 
     def judge(self, plan: Plan, found: Found) -> Finding:
         rows = [row for row in found.results.shown if row.rows]
-        wanted = {*decided_of(plan), plan.study.baseline}
+        wanted = judged_of(plan)
         mine = [row for row in rows if row.variant in wanted]
         if not mine:
             return self.cannot("no variant shows anything", "look at the steps: every list is empty")

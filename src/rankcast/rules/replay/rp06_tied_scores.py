@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of, judged_of, primary_rows
 
 
 class TiedScores(Rule):
@@ -20,18 +18,18 @@ class TiedScores(Rule):
     SIGIR 2024.
     """
 
-    code: ClassVar[str] = "RP06"
-    name: ClassVar[str] = "tied-scores"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "RP06"
+    name = "tied-scores"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 # data: scores with three decimals
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
@@ -39,7 +37,7 @@ variants:
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
-        rows = [row for row in found.results.ties if row.variant in {*decided_of(plan), plan.study.baseline}]
+        rows = [row for row in found.results.ties if row.variant in judged_of(plan)]
         known = [row for row in rows if row.best is not None and row.worst is not None and row.value is not None]
         if not known:
             return self.cannot(
@@ -48,16 +46,9 @@ variants:
             )
         spread = {row.variant: ((row.best or 0) - (row.worst or 0)) / 2 for row in known}
         worst = max(known, key=lambda row: abs(spread[row.variant]))
+        differences = primary_rows(plan, found, decided_of(plan))
         half = max(
-            (
-                (r.high - r.low) / 2
-                for r in found.results.comparisons
-                if r.family == "primary"
-                and r.segment is None
-                and r.low is not None
-                and r.high is not None
-                and r.variant in decided_of(plan)
-            ),
+            ((row.high - row.low) / 2 for row in differences if row.low is not None and row.high is not None),
             default=0.0,
         )
         told = (

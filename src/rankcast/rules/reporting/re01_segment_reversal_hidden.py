@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding, StandardisedRow
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, compared_of
+from rankcast.rules.rule import Rule, compared_of
 
 
 class SegmentReversalHidden(Rule):
@@ -19,17 +17,17 @@ class SegmentReversalHidden(Rule):
     and Ounis, TOIS 2021.
     """
 
-    code: ClassVar[str] = "RE01"
-    name: ClassVar[str] = "segment-reversal-hidden"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "segments")
-    good: ClassVar[str] = """
+    code = "RE01"
+    name = "segment-reversal-hidden"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "segments")
+    good = """
 # study.yaml
 segments: [request.job_type, user.tenure]
 # data: the difference has one sign everywhere
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 segments: [request.job_type, user.tenure]
 # data: two_tower is better for most, and ranks the other way round for one job type

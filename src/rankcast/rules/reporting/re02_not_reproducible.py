@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class NotReproducible(Rule):
@@ -19,17 +17,17 @@ class NotReproducible(Rule):
     Source: Goda, a talk on Wantedly's offline evaluation, 2023; Bellogín and Said, 2021.
     """
 
-    code: ClassVar[str] = "RE02"
-    name: ClassVar[str] = "not-reproducible"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study",)
-    good: ClassVar[str] = """
+    code = "RE02"
+    name = "not-reproducible"
+    moment = "data"
+    severity = "warning"
+    at = ("study",)
+    good = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {scores: null, python: "shop_models:score"}       # in a folder that is in no git repository

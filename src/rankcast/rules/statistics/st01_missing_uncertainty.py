@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, compared_of
+from rankcast.rules.rule import Rule, compared_of, primary_rows
 
 
 class MissingUncertainty(Rule):
@@ -18,16 +16,16 @@ class MissingUncertainty(Rule):
     Ekstrand, 2021.
     """
 
-    code: ClassVar[str] = "ST01"
-    name: ClassVar[str] = "missing-uncertainty"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "compare")
-    good: ClassVar[str] = """
+    code = "ST01"
+    name = "missing-uncertainty"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "compare")
+    good = """
 # service.yaml
 targets: {where: "request.surface = 'home' AND NOT request.is_bot"}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 targets: {where: "request.user_id = 'user-00324'"}
 # study.yaml
@@ -35,11 +33,7 @@ metrics: {also: [ndcg@10]}        # of one user nobody can tell how far users lo
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
-        rows = [
-            row
-            for row in found.results.comparisons
-            if row.metric == str(plan.metrics[0].metric) and row.segment is None and row.variant in compared_of(plan)
-        ]
+        rows = primary_rows(plan, found, compared_of(plan))
         if not any(row.difference is not None for row in rows):
             return self.cannot(
                 "there is no difference of a decided variant",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -11,7 +10,7 @@ import polars as pl
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, compared_of
+from rankcast.rules.rule import Rule, compared_of
 from rankcast.rules.thresholds import FEW, LEAST
 from rankcast.tables.logs import Ints
 from rankcast.tables.valuesets import group_codes
@@ -34,16 +33,16 @@ class UnclusteredUnits(Rule):
     name it in `compare: {cluster: [user, ...]}`. Source: Deng, Lu and Litz, 2017; Owen, 2007.
     """
 
-    code: ClassVar[str] = "ST02"
-    name: ClassVar[str] = "unclustered-units"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "tables", "requests")
-    good: ClassVar[str] = """
+    code = "ST02"
+    name = "unclustered-units"
+    moment = "result"
+    severity = "error"
+    at = ("service", "tables", "requests")
+    good = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet, columns: {user_id: member_id}}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet, columns: {user_id: session_id}}}
 # data: the requests have member_id too; two_tower is better for some members and worse for others

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 
 class MultipleComparisons(Rule):
@@ -17,16 +15,16 @@ class MultipleComparisons(Rule):
     always adjusted. Remedy: `correction: holm`. Source: Fuhr, SIGIR Forum, 2017.
     """
 
-    code: ClassVar[str] = "ST03"
-    name: ClassVar[str] = "multiple-comparisons"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "compare", "correction")
-    good: ClassVar[str] = """
+    code = "ST03"
+    name = "multiple-comparisons"
+    moment = "plan"
+    severity = "warning"
+    at = ("study", "compare", "correction")
+    good = """
 # study.yaml
 compare: {correction: holm}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 compare: {correction: none}
 variants:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, compared_of
+from rankcast.rules.rule import Rule, compared_of, primary_rows
 
 
 class Underpowered(Rule):
@@ -20,27 +18,23 @@ class Underpowered(Rule):
     bootstrap` or `cuped`, or "undecided". Source: Sakai, 2018.
     """
 
-    code: ClassVar[str] = "ST04"
-    name: ClassVar[str] = "underpowered"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "compare", "smallest_effect")
-    good: ClassVar[str] = """
+    code = "ST04"
+    name = "underpowered"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "compare", "smallest_effect")
+    good = """
 # study.yaml
 compare: {smallest_effect: 5%}      # what would change a launch, agreed before the run
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 compare: {smallest_effect: 1%}
 # data: about fifty users
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
-        rows = [
-            row
-            for row in found.results.comparisons
-            if row.metric == str(plan.metrics[0].metric) and row.segment is None and row.variant in compared_of(plan)
-        ]
+        rows = primary_rows(plan, found, compared_of(plan))
         measured = [row for row in rows if row.minimum_detectable is not None and row.baseline_value]
         if not measured:
             return self.cannot(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, primary_difference
+from rankcast.rules.rule import Rule, decided_of
 
 
 class SingleSeed(Rule):
@@ -17,17 +15,17 @@ class SingleSeed(Rule):
     seeds, and their spread in the study. Source: Bouthillier and others, 2021.
     """
 
-    code: ClassVar[str] = "ST05"
-    name: ClassVar[str] = "single-seed"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "ST05"
+    name = "single-seed"
+    moment = "plan"
+    severity = "warning"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {training: {seeds: 5}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {training: {seeds: 1}}
@@ -51,7 +49,7 @@ variants:
                 at=("study", "variants", few[0], "training"),
             )
         for name, one in trained.items():
-            difference = None if found is None else primary_difference(found, name)
+            difference = None if found is None else found.again(name)
             if (
                 one is not None
                 and one.seed_sd

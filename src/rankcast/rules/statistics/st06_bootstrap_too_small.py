@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class BootstrapTooSmall(Rule):
@@ -16,16 +14,16 @@ class BootstrapTooSmall(Rule):
     Davison and Hinkley, 1997.
     """
 
-    code: ClassVar[str] = "ST06"
-    name: ClassVar[str] = "bootstrap-too-small"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "compare", "replications")
-    good: ClassVar[str] = """
+    code = "ST06"
+    name = "bootstrap-too-small"
+    moment = "plan"
+    severity = "warning"
+    at = ("study", "compare", "replications")
+    good = """
 # study.yaml
 compare: {method: bootstrap, replications: 2000}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 compare: {method: bootstrap, replications: 200}
 """

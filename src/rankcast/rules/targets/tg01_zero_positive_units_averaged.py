@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
+from rankcast.rules.rule import Rule, decided_of, effect_of, strongest
 
 
 class ZeroPositiveUnitsAveraged(Rule):
@@ -21,16 +19,16 @@ class ZeroPositiveUnitsAveraged(Rule):
     talk; Cañamares, Castells and Moffat, Information Retrieval Journal, 2020.
     """
 
-    code: ClassVar[str] = "TG01"
-    name: ClassVar[str] = "zero-positive-units-averaged"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("service", "targets", "without_labels")
-    good: ClassVar[str] = """
+    code = "TG01"
+    name = "zero-positive-units-averaged"
+    moment = "data"
+    severity = "warning"
+    at = ("service", "targets", "without_labels")
+    good = """
 # service.yaml
 targets: {without_labels: exclude}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 targets: {without_labels: zero}
 """

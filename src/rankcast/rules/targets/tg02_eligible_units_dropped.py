@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, graver
+from rankcast.rules.rule import Rule, graver, judged_of
 
 
 class EligibleUnitsDropped(Rule):
@@ -19,18 +17,18 @@ class EligibleUnitsDropped(Rule):
     talk; Cañamares, Castells and Moffat, 2020.
     """
 
-    code: ClassVar[str] = "TG02"
-    name: ClassVar[str] = "eligible-units-dropped"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "TG02"
+    name = "eligible-units-dropped"
+    moment = "data"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
 # data: the file has scores of every user with a request
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {scores: {path: ../data/scores/two_tower.parquet}}
@@ -38,11 +36,7 @@ variants:
 """
 
     def judge(self, plan: Plan, found: Found) -> Finding:
-        rows = [
-            row
-            for row in found.results.variants
-            if row.requests and row.variant in {*decided_of(plan), plan.study.baseline}
-        ]
+        rows = [row for row in found.results.variants if row.requests and row.variant in judged_of(plan)]
         if not rows:
             return self.cannot("nothing was replayed", "look at the ledger: no request is left")
         worst = max(rows, key=lambda row: row.without_scores / row.requests)

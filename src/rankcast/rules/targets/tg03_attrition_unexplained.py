@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 STRANGERS = ("of a request that is not in requests", "with a request_id that is not in requests")
 
@@ -21,17 +19,17 @@ class AttritionUnexplained(Rule):
     offline evaluation, 2023; in spirit the sample-ratio check of online tests (Fabijan and others, 2019).
     """
 
-    code: ClassVar[str] = "TG03"
-    name: ClassVar[str] = "attrition-unexplained"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "tables")
-    good: ClassVar[str] = """
+    code = "TG03"
+    name = "attrition-unexplained"
+    moment = "data"
+    severity = "error"
+    at = ("service", "tables")
+    good = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet}}
 # data: every impression belongs to a request of the table
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet}}
 # data: a join has lost a tenth of the requests; their impressions are still there

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.rules.thresholds import LEAST
 
 
@@ -19,16 +17,16 @@ class ModelDependentEvalSet(Rule):
     remedy, it drops the hard ones. Source: Goda, a talk on Wantedly's offline evaluation, 2023.
     """
 
-    code: ClassVar[str] = "TG04"
-    name: ClassVar[str] = "model-dependent-eval-set"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "metrics")
-    good: ClassVar[str] = """
+    code = "TG04"
+    name = "model-dependent-eval-set"
+    moment = "result"
+    severity = "error"
+    at = ("study", "metrics")
+    good = """
 # study.yaml
 metrics: {primary: dcg@10}            # an empty list is worth 0
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 metrics: {primary: "shop_hits:ShareOfHits@10"}   # hits / items shown: an empty list has none, so it is not judged
 # data: two_tower has no scores for one user in thirty

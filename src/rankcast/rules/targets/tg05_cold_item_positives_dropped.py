@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, graver
+from rankcast.rules.rule import Rule, graver
 
 _ENOUGH = 20  # expected positives below which nothing can be told
 _FEW = 0.1
@@ -25,17 +23,17 @@ class ColdItemPositivesDropped(Rule):
     2023.
     """
 
-    code: ClassVar[str] = "TG05"
-    name: ClassVar[str] = "cold-item-positives-dropped"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "tables")
-    good: ClassVar[str] = """
+    code = "TG05"
+    name = "cold-item-positives-dropped"
+    moment = "data"
+    severity = "error"
+    at = ("service", "tables")
+    good = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
 # data: the log has events on new posts too
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
 # data: events on posts that opened after the training were joined away

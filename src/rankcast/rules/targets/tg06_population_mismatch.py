@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.rules.telling import told_apart
 from rankcast.rules.thresholds import LEAST
 
@@ -24,17 +22,17 @@ class PopulationMismatch(Rule):
     scoring.
     """
 
-    code: ClassVar[str] = "TG06"
-    name: ClassVar[str] = "population-mismatch"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "targets")
-    good: ClassVar[str] = """
+    code = "TG06"
+    name = "population-mismatch"
+    moment = "data"
+    severity = "error"
+    at = ("service", "targets")
+    good = """
 # study.yaml
 segments: [request.job_type, user.tenure]
 # data: what happened after every kind of request is in the log
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 segments: [request.job_type, user.tenure]
 # data: only events on posts of one job type reached the log

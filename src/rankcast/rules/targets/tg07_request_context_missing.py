@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 from rankcast.tables.logs import Bools, Ints
 
 _DAY = 86_400_000_000
@@ -24,17 +22,17 @@ class RequestContextMissing(Rule):
     the user, that has none. Remedy: log the filters of every request. Source: practice.
     """
 
-    code: ClassVar[str] = "TG07"
-    name: ClassVar[str] = "request-context-missing"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("service", "tables", "requests")
-    good: ClassVar[str] = """
+    code = "TG07"
+    name = "request-context-missing"
+    moment = "data"
+    severity = "warning"
+    at = ("service", "tables", "requests")
+    good = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet}}
 # data: job_type is null where the user set no filter, on all days alike
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {requests: {path: data/requests.parquet}}
 # data: for three days job_type was not logged

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class TemporalLeakage(Rule):
@@ -18,17 +16,17 @@ class TemporalLeakage(Rule):
     TOIS 2023.
     """
 
-    code: ClassVar[str] = "DT01"
-    name: ClassVar[str] = "temporal-leakage"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "DT01"
+    name = "temporal-leakage"
+    moment = "plan"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {trained_until: 2023-09-29}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {trained_until: 2023-10-09}     # a week of the answers

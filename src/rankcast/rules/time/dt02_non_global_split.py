@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 _OVERLAPPING = {"random", "leave_one_out"}
 
@@ -20,17 +18,17 @@ class NonGlobalSplit(Rule):
     RecSys 2023; Gusak and others, 2025.
     """
 
-    code: ClassVar[str] = "DT02"
-    name: ClassVar[str] = "non-global-split"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "DT02"
+    name = "non-global-split"
+    moment = "plan"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {training: {split: global_temporal}}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {training: {split: random}}

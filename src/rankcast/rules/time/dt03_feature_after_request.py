@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 
 class FeatureAfterRequest(Rule):
@@ -18,18 +16,18 @@ class FeatureAfterRequest(Rule):
     features as of the request. Source: Kapoor and Narayanan, 2023.
     """
 
-    code: ClassVar[str] = "DT03"
-    name: ClassVar[str] = "feature-after-request"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("study", "variants")
-    good: ClassVar[str] = """
+    code = "DT03"
+    name = "feature-after-request"
+    moment = "data"
+    severity = "error"
+    at = ("study", "variants")
+    good = """
 # study.yaml
 variants:
   two_tower: {training: {features: {path: ../data/features.parquet}}}
 # data: features.parquet has request_id, item_id, as_of and the features; each as_of lies before its request
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 variants:
   two_tower: {training: {features: {path: ../data/features.parquet}}}

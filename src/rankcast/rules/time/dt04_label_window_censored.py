@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, graver, strongest
+from rankcast.rules.rule import Rule, decided_of, effect_of, graver, strongest
 
 
 class LabelWindowCensored(Rule):
@@ -20,16 +18,16 @@ class LabelWindowCensored(Rule):
     Chapelle, KDD 2014.
     """
 
-    code: ClassVar[str] = "DT04"
-    name: ClassVar[str] = "label-window-censored"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "labels")
-    good: ClassVar[str] = """
+    code = "DT04"
+    name = "label-window-censored"
+    moment = "data"
+    severity = "error"
+    at = ("service", "labels")
+    good = """
 # service.yaml
 labels: {late: exclude}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 labels: {late: report}
 # data: the log of events ends two days before the period does

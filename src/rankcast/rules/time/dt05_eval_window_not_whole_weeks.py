@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.records import Finding
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 _DAY = 86_400_000_000
 
@@ -18,16 +16,16 @@ class EvalWindowNotWholeWeeks(Rule):
     and Xu, 2020; Pinterest (2022) asks for tests of seven days at least.
     """
 
-    code: ClassVar[str] = "DT05"
-    name: ClassVar[str] = "eval-window-not-whole-weeks"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "period")
-    good: ClassVar[str] = """
+    code = "DT05"
+    name = "eval-window-not-whole-weeks"
+    moment = "plan"
+    severity = "warning"
+    at = ("study", "period")
+    good = """
 # study.yaml
 period: {from: 2023-10-02, to: 2023-10-16}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 period: {from: 2023-10-02, to: 2023-10-12}
 """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import ClassVar
 
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Difference, Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of
+from rankcast.rules.rule import Rule, decided_of
 
 _DAY = 86_400_000_000
 
@@ -24,18 +23,18 @@ class SingleEvalWindow(Rule):
     weeks or more, or several studies. Source: Scheidt and Beel, 2021.
     """
 
-    code: ClassVar[str] = "DT06"
-    name: ClassVar[str] = "single-eval-window"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "period")
-    good: ClassVar[str] = """
+    code = "DT06"
+    name = "single-eval-window"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "period")
+    good = """
 # study.yaml
 period: {from: 2023-10-02, to: 2023-10-16}
 # service.yaml
 rules: {DT06: {windows: 2}}      # two weeks are agreed to be enough here
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 period: {from: 2023-10-02, to: 2023-10-09}
 """

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from rankcast.config.plan import Plan
 from rankcast.records import Effect, Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity, decided_of, effect_of, strongest
+from rankcast.rules.rule import Rule, decided_of, effect_of, primary_rows, strongest
 from rankcast.tables.logs import Ints
 
 _DAY = 86_400_000_000
@@ -25,16 +23,16 @@ class BotOrOutlierTraffic(Rule):
     them. Remedy: a list of bots in `targets.where`, or `average: user`. Source: Kohavi, Tang and Xu, 2020.
     """
 
-    code: ClassVar[str] = "DT07"
-    name: ClassVar[str] = "bot-or-outlier-traffic"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "error"
-    at: ClassVar[tuple[str, ...]] = ("service", "targets")
-    good: ClassVar[str] = """
+    code = "DT07"
+    name = "bot-or-outlier-traffic"
+    moment = "data"
+    severity = "error"
+    at = ("service", "targets")
+    good = """
 # service.yaml
 targets: {where: "request.surface = 'home' AND NOT request.is_bot"}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 targets: {where: "request.surface = 'home'"}
 # study.yaml
@@ -103,15 +101,10 @@ online: {metric: clicks_per_user, events: [click]}     # which crawlers drive as
         codes, size = np.unique(user, return_counts=True)
         busiest = codes[np.argsort(-size, kind="stable")[: max(1, round(_BUSIEST * len(codes)))]]
         effects = []
-        for name in decided_of(plan):
-            one = effect_of(found, name, found.again(name, keep=~np.isin(user, busiest)))
+        for row in primary_rows(plan, found, decided_of(plan)):
+            one = effect_of(found, row.variant, found.again(row.variant, keep=~np.isin(user, busiest)))
             if one is None or not one.difference or one.without is None:
                 continue
-            row = next(
-                r
-                for r in found.results.comparisons
-                if r.variant == name and r.family == "primary" and r.segment is None
-            )
             outside = row.low is not None and row.high is not None and not row.low <= one.without <= row.high
             if outside and abs(one.without / one.difference - 1) > self.limit(plan, "change"):
                 effects.append(one)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class DuplicateEvents(Rule):
@@ -17,17 +15,17 @@ class DuplicateEvents(Rule):
     once here; elsewhere they may not. Remedy: look up why; `distinct` where equal means the same. Source: practice.
     """
 
-    code: ClassVar[str] = "DT08"
-    name: ClassVar[str] = "duplicate-events"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("service", "tables", "events")
-    good: ClassVar[str] = """
+    code = "DT08"
+    name = "duplicate-events"
+    moment = "data"
+    severity = "warning"
+    at = ("service", "tables", "events")
+    good = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
 # data: each event stands there once
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
 # data: a tenth of the events stands there twice

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rankcast.config.plan import Plan
 from rankcast.records import Finding
 from rankcast.rules.evidence import Found
-from rankcast.rules.rule import Moment, Rule, Severity
+from rankcast.rules.rule import Rule
 
 
 class ClockSkew(Rule):
@@ -18,17 +16,17 @@ class ClockSkew(Rule):
     suspects, which name offsets in hours. Source: practice.
     """
 
-    code: ClassVar[str] = "DT09"
-    name: ClassVar[str] = "clock-skew"
-    moment: ClassVar[Moment] = "data"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("service", "tables", "events")
-    good: ClassVar[str] = """
+    code = "DT09"
+    name = "clock-skew"
+    moment = "data"
+    severity = "warning"
+    at = ("service", "tables", "events")
+    good = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
 # data: requests and events have one clock
 """
-    bad: ClassVar[str] = """
+    bad = """
 # service.yaml
 tables: {events: {path: data/events.parquet}}
 # data: the phones of a third of the users are a minute behind

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rankcast.records import Finding
 from rankcast.rules.catalogue import OfWaivers, holds
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Severity
 
 
 class ExpiredWaiver(OfWaivers):
@@ -18,16 +16,16 @@ class ExpiredWaiver(OfWaivers):
     give a new reason and end. Source: practice of code review.
     """
 
-    code: ClassVar[str] = "WV01"
-    name: ClassVar[str] = "expired-waiver"
-    moment: ClassVar[Moment] = "plan"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "allow")
-    good: ClassVar[str] = """
+    code = "WV01"
+    name = "expired-waiver"
+    moment = "plan"
+    severity = "warning"
+    at = ("study", "allow")
+    good = """
 # study.yaml
 allow: {}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 allow:
   DT05: {reason: "the log begins on a Wednesday", until: 2023-12-31}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rankcast.records import Finding
 from rankcast.rules.catalogue import OfWaivers, holds
 from rankcast.rules.evidence import Evidence
-from rankcast.rules.rule import Moment, Severity
 
 
 class UnusedWaiver(OfWaivers):
@@ -17,16 +15,16 @@ class UnusedWaiver(OfWaivers):
     Check: `allow` names a rule that did not fire. Remedy: take it out. Source: practice of code review.
     """
 
-    code: ClassVar[str] = "WV02"
-    name: ClassVar[str] = "unused-waiver"
-    moment: ClassVar[Moment] = "result"
-    severity: ClassVar[Severity] = "warning"
-    at: ClassVar[tuple[str, ...]] = ("study", "allow")
-    good: ClassVar[str] = """
+    code = "WV02"
+    name = "unused-waiver"
+    moment = "result"
+    severity = "warning"
+    at = ("study", "allow")
+    good = """
 # study.yaml
 allow: {}
 """
-    bad: ClassVar[str] = """
+    bad = """
 # study.yaml
 allow:
   DT05: {reason: "the log begins on a Wednesday", until: 2099-12-31}      # but the period is two weeks
