@@ -76,7 +76,7 @@ def staged(time):
 
 pl.DataFrame.write_parquet = torn(pl.DataFrame.write_parquet)
 Path.write_text = torn(Path.write_text)
-rankcast.study._Clock.time = staged(rankcast.study._Clock.time)
+rankcast.study.Clock.time = staged(rankcast.study.Clock.time)
 sys.addaudithook(hook)
 sys.argv = ["rankcast", "run", *sys.argv[5:]]
 print("begun", flush=True)
