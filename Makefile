@@ -16,7 +16,7 @@ help:
 demo: $(VENV)/run.stamp
 	$(BIN)/rankcast demo demo
 
-test: $(VENV)/dev.stamp $(VENV)/rectools.stamp $(VENV)/mlflow.stamp lint docs
+test: $(VENV)/dev.stamp $(VENV)/rectools.stamp $(VENV)/mlflow.stamp $(VENV)/s3.stamp lint docs
 	$(BIN)/python -m pytest -n auto
 
 fast: $(VENV)/dev.stamp
@@ -46,6 +46,7 @@ lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.lock
 	uv pip compile requirements/mlflow.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/mlflow.lock
+	uv pip compile requirements/s3.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/s3.lock
 	uv pip compile requirements/rectools.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/rectools.lock
 
 clean:
@@ -75,4 +76,10 @@ $(VENV)/rectools.stamp: $(VENV)/python.stamp requirements/rectools.lock
 $(VENV)/mlflow.stamp: $(VENV)/python.stamp requirements/mlflow.lock
 	$(PYTHON) -m venv $(VENV)/mlflow
 	$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mlflow.lock
+	@touch $@
+
+# An S3 server for the tests of object storage, from an environment of its own.
+$(VENV)/s3.stamp: $(VENV)/python.stamp requirements/s3.lock
+	$(PYTHON) -m venv $(VENV)/s3
+	$(VENV)/s3/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/s3.lock
 	@touch $@

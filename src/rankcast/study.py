@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from pydantic import BaseModel
 
 from rankcast.comparison.decision import besides, decide
 from rankcast.comparison.table import ValuesTable
+from rankcast.config.difference import proposed
 from rankcast.config.load import read_plan
 from rankcast.config.plan import Plan
 from rankcast.config.service import Service
@@ -44,7 +46,9 @@ from rankcast.experiment.tasks import done_in, still_to_do
 from rankcast.experiment.work import candidates_of, work_of
 from rankcast.progress import Progress
 from rankcast.records import Finding, Fingerprint, LedgerRow, Result, Results
-from rankcast.report.document import Report, sample_slates
+from rankcast.report.document import Proposal, Report
+from rankcast.report.lists import ListSample, sample_lists
+from rankcast.report.lists import Logs as ListLogs
 from rankcast.report.write import write_reports
 from rankcast.rules.catalogue import check_all
 from rankcast.rules.evidence import Evidence, Origin
@@ -208,11 +212,12 @@ class _Experiment:
         work, done, looked = self.clock.time("replay", lambda: self._replay(work, loaded, population))
         table = merge.values_table(self.plan, work, done, population, by)
         terms = assembly.terms_of(self.plan)
-        concluded = self.clock.time("compare", lambda: conclude(table, terms, logs, population))
+        concluded = self.clock.time("compare", lambda: conclude(table, terms, logs, population, by.days))
         fidelity = hold_against_log(work, done, by.replayed_parts, table, self.plan.study.compare.confidence)
         variants = merge.variant_rows(work, done)
         behaviour = None if looked is None else looked.record
         waiting = late(logs, outcomes, population.replayed, assembly.known_of(self.plan, logs))
+        spread, moved = merge.exposure_rows(self.plan, work, done, population.replayed)
         results = Results(
             counts=merge.in_order(
                 (*loaded.counts, *merge.longer_logged(work, population), *merge.label_counts(outcomes), *by.counts)
@@ -225,6 +230,8 @@ class _Experiment:
             behaviour=behaviour,
             shown=shown_rows(work, done),
             ties=tie_rows(work, table, done, population.targets),
+            exposure=spread,
+            items=moved,
             **concluded.rows(),
         )
         made = Made(self.plan, logs, labels, population, work, done, table, loaded.features, self._origin())
@@ -287,18 +294,34 @@ class _Experiment:
     ) -> None:
         logs = loaded.logs
         (self.folder / "values").mkdir()
-        merge.values_frame(table, logs, population).write_parquet(self.folder / "values" / "values.parquet")
+        values = merge.values_frame(table, logs, population)
+        values.write_parquet(self.folder / "values" / "values.parquet")
         (self.folder / "labels").mkdir()
         merge.labels_frame(outcomes, logs).write_parquet(self.folder / "labels" / "labels.parquet")
         runs.write_json(self.folder / "result.json", result.document())
+        found, change = self._lists(result, logs, values, population), proposed(self.plan)
+        proposal = Proposal(tuple(change.of("treatment")), tuple(change.of("outside")))
+        write_reports(self.folder, Report(result, self._manifest(loaded, 0), found, proposal))
+
+    def _lists(self, result: Result, logs: Logs, values: pl.DataFrame, population: Population) -> ListSample:
+        """The lists that the report shows."""
         baseline, decided = self.plan.study.baseline, list(result.decision)
         others = [v.name for v in self.plan.variants if v.name != baseline]
         names = [baseline, *sorted(others, key=lambda name: name not in decided)]
         driving = [row.id for row in result.results.influence if row.unit == "request"]
-        sample = sample_slates(
-            runs.tables(self.folder, "slates"), names, logs.items.frame, list(dict.fromkeys(driving))
+        return sample_lists(
+            ListLogs(
+                runs.tables(self.folder, "slates"),
+                runs.tables(self.folder, "trails"),
+                values,
+                logs.items.frame,
+                logs.requests.frame[population.replayed],
+            ),
+            names,
+            decided,
+            str(self.plan.metrics[0].metric),
+            list(dict.fromkeys(driving)),
         )
-        write_reports(self.folder, Report(result, self._manifest(loaded, 0), sample))
 
     def _manifest(self, loaded: Loaded, parts: int) -> dict[str, Any]:
         plan, clock, made = self.plan, self.clock, self.made

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from rankcast.comparison.averages import averages
 from rankcast.comparison.cuped import cuped
+from rankcast.comparison.days import by_day
+from rankcast.comparison.distributions import distributions
 from rankcast.comparison.estimates import Estimator
 from rankcast.comparison.influence import influence
 from rankcast.comparison.judgements import judgements
 from rankcast.comparison.standardised import reversals, standardised
-from rankcast.comparison.table import Terms, ValuesTable
+from rankcast.comparison.table import Part, Terms, ValuesTable
 from rankcast.comparison.verdicts import compare
 from rankcast.evaluate.truth.targets import Population
 from rankcast.experiment import merge
@@ -19,6 +22,8 @@ from rankcast.records import (
     AverageRow,
     ComparisonRow,
     CupedRow,
+    DayRow,
+    DistributionRow,
     InfluenceRow,
     JudgementRow,
     MetricRow,
@@ -39,13 +44,15 @@ class Conclusions:
     judgements: tuple[JudgementRow, ...]
     influence: tuple[InfluenceRow, ...]
     cuped: tuple[CupedRow, ...]
+    days: tuple[DayRow, ...]
+    distributions: tuple[DistributionRow, ...]
 
     def rows(self) -> dict[str, Any]:
         """By name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
-def conclude(table: ValuesTable, terms: Terms, logs: Logs, population: Population) -> Conclusions:
+def conclude(table: ValuesTable, terms: Terms, logs: Logs, population: Population, days: Sequence[Part]) -> Conclusions:
     """All of it, from one estimator: what is measured once is measured for all."""
     estimator = Estimator(table, terms)
     metrics, comparisons = compare(table, terms, estimator)
@@ -60,4 +67,6 @@ def conclude(table: ValuesTable, terms: Terms, logs: Logs, population: Populatio
         judgements=judgements(estimator),
         influence=merge.influence_rows(influence(estimator), logs, population),
         cuped=cuped(estimator),
+        days=by_day(table, terms, days),
+        distributions=distributions(table),
     )

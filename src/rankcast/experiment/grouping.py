@@ -22,6 +22,7 @@ from rankcast.tables.logs import Floats, Ints, Logs
 from rankcast.tables.valuesets import group_codes
 
 MOST_SEGMENTS = 100  # values of a segment column that are compared; the rest is counted
+MOST_DAYS = 62  # that are told apart; of longer periods, weeks are
 _EXAMPLES = 3
 
 
@@ -73,6 +74,7 @@ class JudgedBy:
     covariate: Covariate | None
     replayed_parts: tuple[Part, ...]
     counts: tuple[Count, ...]
+    days: tuple[Part, ...]
 
 
 def judged_by(columns: Columns, targets: Ints, replayed: Ints) -> JudgedBy:
@@ -88,6 +90,7 @@ def judged_by(columns: Columns, targets: Ints, replayed: Ints) -> JudgedBy:
         covariate_of(columns, targets, replayed),
         (*everywhere, *(() if DAY in named else days_of(columns, replayed))),
         tuple(counts),
+        tuple(days_of(columns, targets, MOST_DAYS)),
     )
 
 
@@ -115,9 +118,11 @@ def parts_of(columns: Columns, requests: Ints) -> tuple[list[Part], list[Count]]
     return parts, counts
 
 
-def days_of(columns: Columns, requests: Ints) -> list[Part]:
-    """Each day of some requests, in the service's time zone."""
+def days_of(columns: Columns, requests: Ints, most: int | None = None) -> list[Part]:
+    """Each day of some requests, in the service's time zone; each week, as its Monday, where there are more days than `most`."""
     days = columns.of(DAY, requests)
+    if most is not None and days.n_unique() > most:
+        days = days.str.to_date().dt.truncate("1w").cast(pl.String)
     return [Part(Segment(column=DAY, value=day), (days == day).to_numpy()) for day in days.unique().sort().to_list()]
 
 

@@ -13,19 +13,20 @@ from rankcast.comparison.influence import Mover
 from rankcast.comparison.table import Doubts, MetricColumn, ValuesTable
 from rankcast.config.plan import Plan, PlannedMetric
 from rankcast.evaluate.catalogue import Catalogue
+from rankcast.evaluate.concentration import Times, lorenz, top_share
 from rankcast.evaluate.exposure import Pool, Shown
 from rankcast.evaluate.metric import VariantMetric, read
 from rankcast.evaluate.truth.labels import REASONS, Outcomes
 from rankcast.evaluate.truth.targets import Population
 from rankcast.experiment.grouping import JudgedBy
 from rankcast.experiment.shard import Outcome, Work
-from rankcast.records import Count, Fidelity, InfluenceRow, StepRow, VariantRow
+from rankcast.records import Count, ExposureRow, Fidelity, InfluenceRow, ItemRow, StepRow, VariantRow
 from rankcast.replay.post_processing import StepCount
 from rankcast.replay.reproduce import Facts
 from rankcast.sources.load import POOLED, SCORED
 from rankcast.sources.oddities import PLACED
 from rankcast.tables import columns as c
-from rankcast.tables.logs import Floats, Ints, Logs
+from rankcast.tables.logs import Bools, Floats, Ints, Logs
 
 
 def step_rows(done: Sequence[Outcome]) -> tuple[StepRow, ...]:
@@ -87,6 +88,59 @@ def variant_rows(work: Work, done: Sequence[Outcome]) -> tuple[VariantRow, ...]:
     return tuple(rows)
 
 
+def exposure_rows(
+    plan: Plan, work: Work, done: Sequence[Outcome], replayed: Ints
+) -> tuple[tuple[ExposureRow, ...], tuple[ItemRow, ...]]:
+    """How every variant spreads its places over items, and which items gain and lose most against the baseline."""
+    times = {name: done[0].exposure[name].plus(one.exposure[name] for one in done[1:]) for name in work.names}
+    pool = _could_be_shown(plan, work, replayed)
+    spread = tuple(_exposure_row(name, found, pool) for name, found in times.items())
+    base = times[work.baseline]
+    moved = [_movers(name, found, base, work.logs) for name, found in times.items() if name != work.baseline]
+    return spread, tuple(row for rows in moved for row in rows)
+
+
+def _could_be_shown(plan: Plan, work: Work, replayed: Ints) -> Bools | None:
+    """Which items were open at the time of a replayed request; without such a table, all of `items`; None without any."""
+    logs = work.logs
+    if plan.service.tables.availability is not None:
+        return logs.intervals.open_items(logs.requests.time[replayed])
+    return logs.items.known if plan.service.tables.items is not None else None
+
+
+def _exposure_row(variant: str, times: Times, pool: Bools | None) -> ExposureRow:
+    never = 0 if pool is None else int((pool & (times.of(np.arange(len(pool))) == 0)).sum())
+    curve = lorenz(times.count, never)
+    return ExposureRow(
+        variant=variant,
+        places=int(times.count.sum()),
+        items=len(times.item),
+        available=None if pool is None else int(pool.sum()),
+        top_1=top_share(times.count, never, 0.01),
+        top_10=top_share(times.count, never, 0.1),
+        lorenz=() if np.isnan(curve).any() else tuple(float(one) for one in curve),
+    )
+
+
+def _movers(variant: str, times: Times, base: Times, logs: Logs) -> list[ItemRow]:
+    """The items that gained most, then those that lost most; of equals the first by id."""
+    items = np.union1d(times.item, base.item)
+    ours, theirs = times.of(items), base.of(items)
+    gain = ours - theirs
+    most = np.argsort(-gain, kind="stable")[:MOST_ITEMS]
+    least = np.argsort(gain, kind="stable")[:MOST_ITEMS]
+    chosen = [*most[gain[most] > 0], *least[gain[least] < 0]]
+    return [
+        ItemRow(
+            variant=variant,
+            item_id=logs.ids.items[int(items[at])],
+            shown=int(ours[at]),
+            shown_by_baseline=int(theirs[at]),
+        )
+        for at in chosen
+    ]
+
+
 def labels_of_targets(work: Work, targets: Ints) -> int:
     """How many labels above 0 some targets have."""
     positive = np.concatenate(([0], np.cumsum(work.labels.grade > 0)))
@@ -105,6 +159,7 @@ def invalid(measured: Fidelity | None, at_least: float, waived: bool = False) ->
     )
 
 
+MOST_ITEMS = 10  # that gain, and that lose
 CLUSTER = "cluster"  # of the values table: what targets have in common besides their user
 _TABLES = ("", SCORED, POOLED, PLACED)
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from rankcast.errors import NOWHERE, Place
+from rankcast.evaluate.concentration import Times, times
 from rankcast.evaluate.exposure import Shown
 from rankcast.evaluate.impressed import Impressed
 from rankcast.evaluate.judge import Scene, Slates, judge
@@ -19,7 +20,7 @@ from rankcast.evaluate.judged import Judged
 from rankcast.evaluate.metric import Metric, RequestMetric, VariantMetric, values
 from rankcast.evaluate.truth.labels import Labels
 from rankcast.evaluate.unjudged import at_best, condensed, share, unknown_rows
-from rankcast.experiment import saved
+from rankcast.experiment import saved, trails
 from rankcast.replay.builtin import Pool, Scorer, Setting
 from rankcast.replay.candidates import Batches
 from rankcast.replay.fidelity.logged import Logged
@@ -172,7 +173,8 @@ class Outcome:
     """A shard's tables and counts. By variant and metric, `values` have an entry per target of the shard, and `shown` is the
     state of metrics per variant, whose owners are request codes; `logged` are the values of the lists that were really shown.
     `doubts`: by variant, what rests on unjudged items. `shadows` are as `values`, `seen` is what lists show (None: those of the
-    log), `ties` what equal scores are worth. `looked`: impressions (rows) and the baseline's score of each.
+    log), `ties` what equal scores are worth, `exposure` how often items are shown. `looked`: impressions (rows) and the
+    baseline's score of each.
     """
 
     requests: Ints
@@ -186,6 +188,7 @@ class Outcome:
     shadows: Mapping[str, Mapping[str, Floats]]
     seen: Mapping[str | None, Seen]
     ties: Mapping[str, TieValues]
+    exposure: Mapping[str, Times]
 
 
 def evaluate_shard(work: Work, shard: Shard) -> Outcome:
@@ -216,9 +219,13 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
         added = {way: metric.add(metric.create(), everything) for way, metric in states.items()}
         shown[name] = {str(metric): added[metric.k, type(metric).add] for metric in pooled}
     if shard.saved_in != work.folder:
+        if shard.saved_in is None:
+            trails.write(work.folder, shard.name, replays, work.baseline, work.chosen, work.logs)
+        else:
+            trails.carry(shard.saved_in, work.folder, shard.name)
         slates_frame = pl.concat([_slate_rows(name, replay.slates, work) for name, replay in replays.items()])
         saved.write(work.folder, shard.name, slates_frame, replays, work.logs)
-    light = {name: replace(replay, slates=_nothing(requests)) for name, replay in replays.items()}
+    light = {name: replace(replay, slates=_nothing(requests), removed=None) for name, replay in replays.items()}
     logged, looked = _logged_values(work, targets), _looked(work, requests, replays[work.baseline])
     return Outcome(
         requests,
@@ -232,6 +239,7 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
         shadows,
         _seen(work, requests, replays) if work.metrics else {},
         {name: _tie_values(work, replay.tied) for name, replay in replays.items() if replay.tied is not None},
+        {name: times(replay.slates.item) for name, replay in replays.items()},
     )
 
 

@@ -161,3 +161,30 @@ class CupedRow(Record):
     low: float | None
     high: float | None
     narrower: float | None = Field(description="1 - width of the adjusted interval over that of the plain one")
+
+
+class DayRow(Record):
+    """The primary difference of one day (of one week, in a long period), in the service's time zone: no verdict, no p."""
+
+    variant: str
+    metric: str
+    day: str
+    difference: float | None
+    relative: float | None
+    low: float | None
+    high: float | None
+    n_requests: int
+    n_users: int
+
+
+class DistributionRow(Record):
+    """How a metric spreads over targets: of one variant's values, or of its differences to the baseline."""
+
+    variant: str
+    metric: str
+    of: Literal["value", "difference"]
+    low: float = Field(description="where the first bin begins")
+    high: float = Field(description="where the last bin ends")
+    counts: tuple[int, ...] = Field(description="targets in bins of equal width, without those that are exactly 0")
+    zero: int = Field(description="targets that are exactly 0")
+    quantiles: tuple[float, ...] = Field(description="10, 50 and 90 % of all; empty without targets")

@@ -96,6 +96,31 @@ class ShownRow(Record):
     )
 
 
+class ExposureRow(Record):
+    """How one variant spreads the places of its lists over items, over all replayed requests."""
+
+    variant: str
+    places: int = Field(description="places of all lists")
+    items: int = Field(description="distinct items that are shown")
+    available: int | None = Field(
+        description="items that could have been shown; null: the service has no table of items"
+    )
+    top_1: float | None = Field(description="share of the places that go to the most shown 1 % of these items")
+    top_10: float | None = Field(description="the same of the most shown 10 %")
+    lorenz: tuple[float, ...] = Field(
+        description="share of the places of the least shown 0, 5, ..., 100 % of the items; empty where nothing is shown"
+    )
+
+
+class ItemRow(Record):
+    """An item that a variant shows much more, or much less, often than the baseline, over all replayed requests."""
+
+    variant: str
+    item_id: str | int
+    shown: int
+    shown_by_baseline: int
+
+
 class TieRow(Record):
     """The primary metric on some targets if equal scores were ordered at best, at worst, and as they are."""
 

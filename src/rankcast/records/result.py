@@ -11,13 +11,15 @@ from rankcast.records.comparison import (
     AverageRow,
     ComparisonRow,
     CupedRow,
+    DayRow,
+    DistributionRow,
     InfluenceRow,
     JudgementRow,
     MetricRow,
     StandardisedRow,
 )
 from rankcast.records.finding import Finding
-from rankcast.records.replay import Fidelity, ShownRow, StepRow, TieRow, VariantRow
+from rankcast.records.replay import ExposureRow, Fidelity, ItemRow, ShownRow, StepRow, TieRow, VariantRow
 
 
 class VariantDecision(Record):
@@ -47,6 +49,10 @@ class Results(Record):
     behaviour: Behaviour | None = None
     shown: tuple[ShownRow, ...] = ()
     ties: tuple[TieRow, ...] = ()
+    days: tuple[DayRow, ...] = ()
+    distributions: tuple[DistributionRow, ...] = ()
+    exposure: tuple[ExposureRow, ...] = ()
+    items: tuple[ItemRow, ...] = ()
 
 
 class Result(Record):

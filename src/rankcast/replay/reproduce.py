@@ -18,6 +18,7 @@ from rankcast.replay.fidelity.probes import MissingStep, Probed, probe
 from rankcast.replay.lists import Lists
 from rankcast.replay.post_processing import BoundStep, Stage, StepCount, count, cut, run_step
 from rankcast.replay.ties import Grades, Tied, tied
+from rankcast.replay.trail import Removed, removed
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 
 
@@ -93,13 +94,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Replay:
-    """One variant's slates for a shard, and how they came about; the baseline's with its trace, where anything was shown."""
+    """One variant's slates for a shard, and how they came about; the baseline's with its trace, where anything was shown.
+
+    `removed` is what steps took within the first ranks; None where the lists were read from disk.
+    """
 
     slates: Lists
     facts: Facts
     counts: tuple[StepCount, ...]
     trace: Trace | None
     tied: Tied | None = None
+    removed: Removed | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,12 @@ def reproduce(
             done, held = _process(variant, scored, logs, None), Held.of(scored.lists, len(logs.ids.items))
         facts = _facts(variant, done, (held, base_held), longest, question)
         replays[variant.name] = Replay(
-            replace(done.slates, logged=None), facts, done.counts, trace, _tied_lists(variant, done, question)
+            replace(done.slates, logged=None),
+            facts,
+            done.counts,
+            trace,
+            _tied_lists(variant, done, question),
+            removed(done.stages, variant.served, len(logs.ids.items)),
         )
     return replays
 

@@ -4,63 +4,86 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import polars as pl
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Generic, TypeVar
 
 from rankcast.errors import clip
-from rankcast.records import AverageRow, ComparisonRow, Finding, LedgerRow, MetricRow, Result
-from rankcast.tables import columns as c
-from rankcast.text import LONGEST
+from rankcast.records import (
+    AverageRow,
+    ComparisonRow,
+    DayRow,
+    DistributionRow,
+    Finding,
+    ItemRow,
+    LedgerRow,
+    MetricRow,
+    Result,
+    StepRow,
+)
+from rankcast.report.lists import ListSample
 
-SAMPLE = 6  # requests shown side by side
-SHOWN = 10  # items of each list
-PLAN_CHARACTERS = 100_000
-SEGMENT_ROWS = 40  # of each segment column; all are in result.json
+Row = TypeVar("Row")
 METHODS = {
     "clustered": "linearised and clustered",
     "robust": "clustered, robust for few and unequal users",
     "bootstrap": "bootstrap over users",
     "permutation": "clustered; p by sign flips",
 }
-_TITLES = ("title", "name", "label", "headline", "description")
 
 
 @dataclass(frozen=True)
-class SlateItem:
-    """One line of a list: `was` is its rank in the baseline's list, None if it was not there."""
+class Limits:
+    """How much a page shows: rows of a table, rows of a segment column, such columns, bytes of lists, characters of the plan."""
 
-    rank: int
-    item: str
-    title: str | None
-    grade: float | None
-    was: int | None
+    rows: int
+    segments: int
+    columns: int
+    lists: int
+    plan: int
 
 
-@dataclass(frozen=True)
-class SlateSample:
-    """One request: every variant's list."""
-
-    request: str
-    user: str
-    lists: dict[str, tuple[SlateItem, ...]]
+FULL = Limits(rows=200, segments=40, columns=12, lists=300_000, plan=60_000)
+LESS = Limits(rows=60, segments=20, columns=6, lists=120_000, plan=20_000)
+LEAST = Limits(rows=20, segments=8, columns=2, lists=40_000, plan=5_000)
 
 
 @dataclass(frozen=True)
-class SegmentTable:
-    """The rows of one segment column that are shown, and how many are not."""
+class Cut(Generic[Row]):
+    """The rows of a table that are shown, and how many are not."""
 
-    rows: list[ComparisonRow]
+    rows: Sequence[Row]
     left_out: int
 
     @classmethod
-    def largest(cls, rows: list[ComparisonRow]) -> SegmentTable:
-        """All rows in their order, or the largest segments first where there are too many."""
-        if len(rows) <= SEGMENT_ROWS:
-            return cls(rows, 0)
-        return cls(sorted(rows, key=lambda row: -row.n_requests)[:SEGMENT_ROWS], len(rows) - SEGMENT_ROWS)
+    def first(cls, rows: Sequence[Row], most: int) -> Cut[Row]:
+        """The first of them."""
+        return cls(rows[:most], max(0, len(rows) - most))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """How many requests have a value from `low` to `high`."""
+
+    of: str
+    variant: str
+    low: float
+    high: float
+    count: int
+
+
+def _bins(row: DistributionRow) -> list[Bin]:
+    width = (row.high - row.low) / len(row.counts)
+    edges = [row.low + at * width for at in range(len(row.counts) + 1)]
+    return [Bin(row.of, row.variant, edges[at], edges[at + 1], count) for at, count in enumerate(row.counts)]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a study would change, in words: inside its declared treatment, and outside of it."""
+
+    inside: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 def _names(findings: list[Finding]) -> str:
@@ -71,11 +94,17 @@ def _names(findings: list[Finding]) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is shown: the result, the manifest, some lists."""
+    """Everything that is shown: the result, the manifest, some lists, what is proposed; and how much of it."""
 
     result: Result
     manifest: dict[str, Any]
-    sample: tuple[SlateSample, ...]
+    sample: ListSample
+    proposal: Proposal = Proposal()
+    limits: Limits = field(default=FULL)
+
+    def cut(self, rows: Sequence[Row]) -> Cut[Row]:
+        """As many rows as a table shows."""
+        return Cut.first(rows, self.limits.rows)
 
     @property
     def study(self) -> dict[str, Any]:
@@ -153,18 +182,89 @@ class Report:
         )
 
     @property
-    def segments(self) -> dict[str, SegmentTable]:
+    def segments(self) -> dict[str, Cut[ComparisonRow]]:
         """Comparisons of the primary metric by segment column, of what is drawn; the largest segments where there are many."""
         grouped: dict[str, list[ComparisonRow]] = {}
         for row in self.only_drawn(list(self.result.results.comparisons)):
             if row.segment is not None and row.metric == self.study["metrics"]["primary"]:
                 grouped.setdefault(row.segment.column, []).append(row)
-        return {column: SegmentTable.largest(rows) for column, rows in grouped.items()}
+        shown = list(grouped.items())[: self.limits.columns]
+        return {column: self._largest(rows) for column, rows in shown}
+
+    def _largest(self, rows: list[ComparisonRow]) -> Cut[ComparisonRow]:
+        most = self.limits.segments
+        return Cut.first(rows if len(rows) <= most else sorted(rows, key=lambda row: -row.n_requests), most)
+
+    @property
+    def more_segments(self) -> list[str]:
+        """Segment columns that are not shown."""
+        told = {row.segment.column: None for row in self.result.results.comparisons if row.segment is not None}
+        return list(told)[self.limits.columns :]
+
+    @property
+    def days(self) -> list[DayRow]:
+        """The days of what is drawn."""
+        decided = self.result.decision
+        return [row for row in self.result.results.days if row.variant in decided or not decided]
+
+    @property
+    def weekly(self) -> bool:
+        """Whether days are told week by week."""
+        days = sorted({row.day for row in self.days})
+        return len(days) > 1 and all(date.fromisoformat(day).weekday() == 0 for day in days)
+
+    @property
+    def bins(self) -> list[Bin]:
+        """The bins of the primary metric that are not empty."""
+        primary = self.study["metrics"]["primary"]
+        rows = self.distributions("difference", primary) + self.distributions("value", primary)
+        return [one for row in rows for one in _bins(row) if one.count]
+
+    @property
+    def baseline_first(self) -> list[str]:
+        """All variants: the baseline, what is decided, references."""
+        baseline, decided = self.study["baseline"], self.result.decision
+        return sorted(self.study["variants"], key=lambda name: (name != baseline, name not in decided))
+
+    @property
+    def funnels(self) -> dict[str, list[StepRow]]:
+        """Steps by variant: the baseline's, and those that do not do the same."""
+        steps: dict[str, list[StepRow]] = {name: [] for name in self.baseline_first}
+        for row in self.result.results.steps:
+            steps[row.variant].append(row)
+        done = [row.model_copy(update={"variant": ""}) for row in steps[self.study["baseline"]]]
+        other = [name for name in steps if [row.model_copy(update={"variant": ""}) for row in steps[name]] != done]
+        return {name: steps[name] for name in (self.study["baseline"], *other)}
+
+    def replayed(self, variant: str) -> int:
+        """How many requests were replayed."""
+        return next((row.requests for row in self.result.results.variants if row.variant == variant), 0)
+
+    def distributions(self, of: str, metric: str | None = None) -> list[DistributionRow]:
+        """Of values or of differences, of all metrics or one."""
+        rows = self.result.results.distributions
+        return [row for row in rows if row.of == of and metric in (None, row.metric)]
+
+    @property
+    def movers(self) -> list[ItemRow]:
+        """The items that the variants that are drawn show more and less often."""
+        decided = self.result.decision
+        return [row for row in self.result.results.items if row.variant in decided or not decided]
+
+    @property
+    def lists(self) -> ListSample:
+        """As many lists as the page has room for."""
+        return self.sample.within(self.limits.lists)
+
+    @property
+    def repeat(self) -> str:
+        """The command that makes the run again."""
+        return f"rankcast run {self.manifest['files']['study']['path'].rpartition('/')[2]}"
 
     @property
     def plan_text(self) -> str:
         """The resolved plan, cut where it is very long: manifest.json has it whole."""
-        return clip(json.dumps(self.manifest["plan"], indent=1, ensure_ascii=False), PLAN_CHARACTERS)
+        return clip(json.dumps(self.manifest["plan"], indent=1, ensure_ascii=False), self.limits.plan)
 
     @property
     def fit(self) -> bool:
@@ -203,73 +303,3 @@ class Report:
     def levels(self) -> list[MetricRow]:
         """Every metric of every variant over all targets."""
         return [row for row in self.result.results.metrics if row.segment is None]
-
-
-def sample_slates(
-    slates: Sequence[Path], variants: list[str], items: pl.DataFrame, first: Sequence[str | int] = ()
-) -> tuple[SlateSample, ...]:
-    """A few target requests: those that come `first`, then those whose lists differ most between the first variant (the baseline)
-    and the second, labelled ones first. `slates` are files that hold whole requests: one is looked at after the other.
-    """
-    baseline, other = variants[0], variants[min(1, len(variants) - 1)]
-    changed = pl.concat([_most_changed(pl.scan_parquet(path, glob=False), baseline, other) for path in slates])
-    found = changed.sort(*_FIRST, descending=[True, True, True, False]).head(SAMPLE)[c.REQUEST_ID]
-    chosen = pl.concat([pl.Series(c.REQUEST_ID, list(first), dtype=found.dtype), found]).unique(maintain_order=True)
-    wanted = pl.col(c.REQUEST_ID).is_in(chosen.implode()) & (pl.col(c.RANK) <= SHOWN)
-    rows = pl.concat([pl.scan_parquet(path, glob=False).filter(wanted).collect(engine="streaming") for path in slates])
-    titles = _titles(items)
-    return tuple(
-        _sample(rows.filter(pl.col(c.REQUEST_ID) == request), request, baseline, variants, titles)
-        for request in chosen.to_list()
-    )
-
-
-_FIRST = ("long", "labelled", "moved", c.REQUEST_ID)
-
-
-def _most_changed(slates: pl.LazyFrame, baseline: str, other: str) -> pl.DataFrame:
-    """The requests of one file that come first."""
-    target = slates.filter(pl.col("target"))
-    ours = target.filter(pl.col(c.VARIANT) == other).select(c.REQUEST_ID, c.ITEM_ID, c.GRADE, mine=c.RANK)
-    base = target.filter(pl.col(c.VARIANT) == baseline).select(c.REQUEST_ID, c.ITEM_ID, theirs=c.RANK)
-    return (
-        ours.join(base, on=[c.REQUEST_ID, c.ITEM_ID], how="left")
-        .group_by(c.REQUEST_ID)
-        .agg(
-            moved=(pl.col("mine") - pl.col("theirs").fill_null(pl.col("mine") + SHOWN)).abs().sum(),
-            labelled=pl.col(c.GRADE).is_not_null().any(),
-            long=pl.len() >= 3,
-        )
-        .sort(*_FIRST, descending=[True, True, True, False])
-        .head(SAMPLE)
-        .collect()
-    )
-
-
-def _sample(
-    rows: pl.DataFrame, request: Any, baseline: str, variants: list[str], titles: dict[Any, str]
-) -> SlateSample:
-    ranks = {row[c.ITEM_ID]: row[c.RANK] for row in rows.filter(pl.col(c.VARIANT) == baseline).iter_rows(named=True)}
-    lists = {
-        variant: tuple(
-            SlateItem(
-                row[c.RANK],
-                clip(str(row[c.ITEM_ID]), LONGEST),
-                titles.get(row[c.ITEM_ID]),
-                row[c.GRADE],
-                ranks.get(row[c.ITEM_ID]),
-            )
-            for row in rows.filter(pl.col(c.VARIANT) == variant).sort(c.RANK).iter_rows(named=True)
-        )
-        for variant in variants
-    }
-    user = clip(str(rows[c.USER_ID][0]), LONGEST) if len(rows) else ""
-    return SlateSample(clip(str(request), LONGEST), user, lists)
-
-
-def _titles(items: pl.DataFrame) -> dict[Any, str]:
-    name = next((name for name in _TITLES if name in items.columns and items[name].dtype == pl.String), None)
-    if name is None:
-        return {}
-    filled = items.select(c.ITEM_ID, name).drop_nulls()
-    return {key: clip(title, LONGEST) for key, title in filled.iter_rows()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,9 +14,11 @@ from rankcast import text
 from rankcast.errors import clip
 from rankcast.records import meaning_of
 from rankcast.report import charts
-from rankcast.report.document import Report
+from rankcast.report.document import FULL, LEAST, LESS, Report
+from rankcast.report.lists import SHOWN
 
 MOST_CHARACTERS = 65_536  # of a comment on a pull request
+MOST_BYTES = 1_000_000  # of the page, whatever the data
 
 
 def write_reports(folder: Path, report: Report) -> None:
@@ -36,22 +39,50 @@ def markdown(report: Report) -> str:
 
 
 def html(report: Report) -> str:
-    """The report as one self-contained page: no network, text of the data always shown as text."""
-    style = _asset("report.css")
-    script = _asset("report.js")
+    """The report as one self-contained page: no network, text of the data always shown as text, less of it where it is long."""
+    for limits in (FULL, LESS, LEAST):
+        page = _page(replace(report, limits=limits))
+        if len(page.encode()) <= MOST_BYTES:
+            break
+    return page
+
+
+def _page(report: Report) -> str:
+    style, script = _asset("report.css"), _asset("report.js")
     rendered: str = (
         _templates(autoescape=True)
         .get_template("report.html.j2")
         .render(
             report=report,
             style=style,
+            style_hash=_hash(style),
             script=script,
             script_hash=_hash(script),
+            sections=_sections(report),
+            shown=SHOWN,
             charts=charts,
             **_helpers(),
         )
     )
     return text.printable(rendered)
+
+
+def _sections(report: Report) -> list[tuple[str, str, bool]]:
+    """Anchor and name of each section, and whether it is there."""
+    results = report.result.results
+    return [
+        ("differences", "Differences", True),
+        ("segments", "Segments", bool(report.segments)),
+        ("days", "Days", bool(report.days) and "day" not in report.segments),
+        ("replay", "Replay", True),
+        ("targets", "Targets", True),
+        ("behaviour", "Behaviour", results.behaviour is not None),
+        ("lists", "Lists", True),
+        ("spread", "Spread", bool(results.distributions)),
+        ("exposure", "Exposure", bool(results.exposure)),
+        ("findings", "Rules", True),
+        ("plan", "Repeat", True),
+    ]
 
 
 def _helpers() -> dict[str, Any]:
@@ -90,11 +121,11 @@ def _asset(name: str) -> str:
     return (resources.files("rankcast.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
-    """What the content-security policy allows: this very script and no other."""
+def _hash(asset: str) -> str:
+    """What the content-security policy allows: this very script, this very style, and no other."""
     import base64
 
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return base64.b64encode(hashlib.sha256(asset.encode()).digest()).decode()
 
 
 def _coded(value: object) -> Any:

@@ -1,9 +1,133 @@
 "use strict";
 (() => {
-  const choice = document.getElementById("request");
-  if (!choice) return;
-  const panels = [...document.querySelectorAll("[data-request]")];
-  const show = () => panels.forEach((panel) => { panel.hidden = panel.dataset.request !== choice.value; });
-  choice.addEventListener("change", show);
-  show();
+  const element = (name, text, kind) => {
+    const made = document.createElement(name);
+    if (text !== undefined && text !== null) made.textContent = text;
+    if (kind) made.className = kind;
+    return made;
+  };
+  const byId = (id) => document.getElementById(id);
+
+  addEventListener("beforeprint", () => {
+    for (const one of document.querySelectorAll("details")) one.open = true;
+  });
+
+  const stored = byId("sample");
+  if (!stored) return;
+  const sample = JSON.parse(stored.textContent);
+  const sign = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(4);
+
+  const filters = {
+    changed: { keep: (one) => one.moved > 0, order: (one, other) => other.target - one.target || other.moved - one.moved },
+    drives: { keep: (one) => one.drives, order: () => 0 },
+    gains: { keep: (one) => one.difference > 0, order: (one, other) => other.difference - one.difference },
+    losses: { keep: (one) => one.difference < 0, order: (one, other) => one.difference - other.difference },
+    all: { keep: () => true, order: () => 0 },
+  };
+  const find = byId("find"), filter = byId("filter"), list = byId("requests"), found = byId("found"), panel = byId("panel");
+  let shown = [], at = 0;
+
+  const line = (item, rank, move, grade) => {
+    const row = element("li", null, grade ? "hit" : "");
+    row.append(element("span", rank, "soft"));
+    const [id, title, attributes] = sample.items[item];
+    const text = element("span", title || id);
+    if (title) text.append(" ", element("small", id, "soft"));
+    if (grade) text.append(" ", element("small", `· grade ${grade}`));
+    const told = sample.attributes.map((name, number) => (attributes[number] ? `${name}: ${attributes[number]}` : "")).filter(Boolean);
+    if (told.length) text.append(element("br"), element("small", told.join(" · "), "soft"));
+    row.append(text, move);
+    return row;
+  };
+
+  const moved = (was, rank, baseline) => {
+    if (baseline) return element("span");
+    if (was === undefined) return element("span", "new", "move up");
+    if (was === rank) return element("span", "=", "move");
+    return was > rank ? element("span", `▲ ${was - rank}`, "move up") : element("span", `▼ ${rank - was}`, "move down");
+  };
+
+  const column = (one, number, ranks) => {
+    const box = element("div");
+    box.append(element("h4", sample.variants[number]));
+    const places = element("ol");
+    one.lists[number].forEach(([item, grade], place) => {
+      places.append(line(item, place + 1, moved(ranks.get(item), place + 1, number === 0), grade));
+    });
+    if (!one.lists[number].length) places.append(element("li", "empty list", "soft"));
+    box.append(places);
+    const taken = one.removed ? one.removed[number] : null;
+    const details = element("details");
+    if (taken === null || taken === undefined) {
+      box.append(element("p", "What steps removed was not recorded for this request.", "small soft"));
+    } else if (taken.length) {
+      details.append(element("summary", `${taken.length} removed by steps`));
+      const gone = element("ul", null, "gone");
+      for (const [item, rank, step] of taken) {
+        const row = element("li");
+        const [id, title] = sample.items[item];
+        row.append(element("b", sample.steps[step]), ` took rank ${rank}: `, title || id, title ? ` (${id})` : "");
+        gone.append(row);
+      }
+      details.append(gone);
+      details.open = opened.has(number);
+      details.addEventListener("toggle", () => (details.open ? opened.add(number) : opened.delete(number)));
+      box.append(details);
+    } else {
+      box.append(element("p", "No step removed anything from its upper end.", "small soft"));
+    }
+    return box;
+  };
+  const opened = new Set();
+
+  const open = (number) => {
+    at = number;
+    const one = shown[at];
+    [...list.children].forEach((row, place) => {
+      const button = row.firstChild;
+      if (place === at) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    });
+    byId("before").disabled = at <= 0;
+    byId("after").disabled = at >= shown.length - 1;
+    panel.replaceChildren();
+    if (!one) return;
+    panel.append(element("h3", `Request ${one.id} · user ${one.user}`));
+    const facts = [one.context, one.target ? "" : "replayed, but no target"];
+    if (one.difference !== null) facts.push(`difference in the primary metric ${sign(one.difference)}`);
+    panel.append(element("p", facts.filter(Boolean).join(" · "), "small soft"));
+    const ranks = new Map(one.lists[0].map(([item], place) => [item, place + 1]));
+    const lists = element("div", null, "lists");
+    one.lists.forEach((_, number) => lists.append(column(one, number, ranks)));
+    panel.append(lists);
+  };
+
+  const choose = () => {
+    const words = find.value.trim().toLowerCase();
+    const { keep, order } = filters[filter.value];
+    shown = sample.requests.filter(
+      (one) => keep(one) && (!words || one.id.toLowerCase().includes(words) || one.user.toLowerCase().includes(words)),
+    );
+    shown.sort(order);
+    list.replaceChildren();
+    shown.forEach((one, number) => {
+      const row = element("li");
+      const button = element("button", null);
+      button.type = "button";
+      button.append(element("span", one.id), " ", element("small", `user ${one.user} · moved ${one.moved}` + (one.difference ? ` · ${sign(one.difference)}` : ""), "soft"));
+      button.addEventListener("click", () => open(number));
+      row.append(button);
+      list.append(row);
+    });
+    found.textContent = shown.length === 1 ? "1 request" : `${shown.length} requests`;
+    open(0);
+  };
+
+  find.addEventListener("input", choose);
+  filter.addEventListener("change", choose);
+  byId("before").addEventListener("click", () => open(at - 1));
+  byId("after").addEventListener("click", () => open(at + 1));
+  if (!sample.requests.some(filters.changed.keep)) filter.value = "all";
+  document.querySelector(".finder").hidden = false;
+  choose();
 })();

@@ -1,0 +1,224 @@
+"""Two plans, and what differs between them, in words that a reviewer reads; what is outside the declared treatment is marked.
+
+Plans are compared as they are resolved: a default that is written out, another order of keys or another file name is no
+difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rankcast.config.plan import Plan
+from rankcast.errors import clip, show
+
+Kind = Literal["treatment", "outside", "words"]
+_WORDS = ("study", "owner", "why", "expect")  # change no number
+_OWN = ("candidates", "steps", "served")  # of a variant; everything else says where its scores come from
+_LONGEST = 160
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. `kind`: inside the treatment, outside of it, or words only."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changes from one plan to another; `treatment` is what the second declares."""
+
+    before: str
+    after: str
+    treatment: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    def of(self, kind: Kind) -> list[str]:
+        """The texts of one kind."""
+        return [one.text for one in self.changes if one.kind == kind]
+
+    def document(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "before": self.before,
+            "after": self.after,
+            "treatment": list(self.treatment),
+            "changes": [{"kind": one.kind, "text": one.text} for one in self.changes],
+        }
+
+
+def difference(before: Plan, after: Plan) -> Difference:
+    """From one study to another: variants are paired by name, baselines with each other."""
+    one, other = before.document(), after.document()
+    changes = [
+        *(Change("outside", f"service: {text}") for text in _service(one["service"], other["service"])),
+        *_study(one["study"], other["study"]),
+        *_variants(one["study"], other["study"]),
+    ]
+    return Difference(before.study.study, after.study.study, after.study.treatment, tuple(changes))
+
+
+def proposed(plan: Plan) -> Difference:
+    """What a study proposes: every variant that is decided, against its baseline."""
+    study = plan.document()["study"]
+    changes = []
+    for variant in plan.variants:
+        if variant.decided and variant.name != plan.study.baseline:
+            changes += _proposal(variant.name, study)
+    return Difference(plan.study.baseline, plan.study.study, plan.study.treatment, tuple(changes))
+
+
+def _proposal(name: str, study: Mapping[str, Any]) -> list[Change]:
+    base, own = study["variants"][study["baseline"]], study["variants"][name]
+    return [
+        Change(_kind(key, study["treatment"]), f"treatment adds: {name}: {text}")
+        for key, text in _variant(base, own, against=f" ({study['baseline']})")
+    ]
+
+
+def _kind(key: str, treatment: Sequence[str]) -> Kind:
+    return "treatment" if key in treatment else "outside"
+
+
+def _service(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    production = [dict(one["production"]) for one in (before, after)]
+    steps = [one.pop("steps") for one in production]
+    yield from _steps(*steps)
+    plain = [{**one, "production": rest} for one, rest in zip((before, after), production, strict=True)]
+    yield from _unlike(plain[0], plain[1], "")
+
+
+def _study(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    skipped = {"rankcast", "service", "variants"}
+    for key in dict.fromkeys((*before, *after)):
+        if key in skipped or before.get(key) == after.get(key):
+            continue
+        for text in _unlike(before.get(key), after.get(key), key):
+            yield Change("words" if key in _WORDS else "outside", text)
+
+
+def _variants(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    baselines = before["baseline"], after["baseline"]
+    base = before["variants"][baselines[0]], after["variants"][baselines[1]]
+    for _, text in _variant(*base):
+        yield Change("outside", f"the baseline changes: {baselines[1]}: {text}")
+    ours = {name: one for name, one in before["variants"].items() if name != baselines[0]}
+    theirs = {name: one for name, one in after["variants"].items() if name != baselines[1]}
+    for name in dict.fromkeys((*ours, *theirs)):
+        if name not in theirs:
+            yield Change("treatment", f"treatment drops: variant {name}")
+        elif name not in ours:
+            yield from _fresh(name, after)
+        else:
+            yield from _changed(name, (ours[name], theirs[name]), base, after["treatment"])
+
+
+def _fresh(name: str, study: Mapping[str, Any]) -> Iterator[Change]:
+    own = study["variants"][name]
+    if "builtin" in own:
+        yield Change("words", f"reference {name} ({own['builtin']}) is added")
+        return
+    yield Change("treatment", f"treatment adds: variant {name}")
+    yield from _proposal(name, study)
+
+
+def _changed(
+    name: str, pair: tuple[Mapping[str, Any], Mapping[str, Any]], base: tuple[Any, Any], treatment: Sequence[str]
+) -> Iterator[Change]:
+    """A variant of both: `adds` where it was as the baseline before, `drops` where it is so now."""
+    for key, text in _variant(*pair):
+        own = key in _OWN
+        was, now = (own and one.get(key) == like.get(key) for one, like in zip(pair, base, strict=True))
+        if was and now:
+            continue  # it follows the baseline, which is told already
+        verb = "adds" if was else "drops" if now else "changes"
+        yield Change(_kind(key, treatment), f"treatment {verb}: {name}: {text}")
+
+
+def _variant(before: Mapping[str, Any], after: Mapping[str, Any], against: str = "") -> Iterator[tuple[str, str]]:
+    """(part of the treatment, in words)."""
+    sources = [{key: value for key, value in one.items() if key not in _OWN} for one in (before, after)]
+    if against:
+        if sources[0] != sources[1]:
+            same = sources[0].get("trained_until") == sources[1].get("trained_until")
+            theirs, ours = (_brief(source, told=not same) for source in sources)
+            yield "scores", f"{ours} instead of {theirs}{against}"
+    else:
+        yield from (("scores", text) for text in _unlike(sources[0], sources[1], ""))
+    for text in _unlike(before["candidates"], after["candidates"], "candidates"):
+        yield "candidates", text
+    for text in _steps(before["steps"], after["steps"]):
+        yield "steps", text
+    for text in _unlike(before["served"], after["served"], "served"):
+        yield "served", text
+
+
+def _brief(source: Mapping[str, Any], told: bool) -> str:
+    """Where scores come from, in a few words."""
+    kind = next(key for key in source if key not in {"within", "trained_until", "training"})
+    value = source[kind]
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("path", "function", "url", "sql") if key in value), value)
+    until = f", trained until {source['trained_until']}" if told and "trained_until" in source else ""
+    return f"{kind} {_value(value)}{until}"
+
+
+def _steps(before: Sequence[Any], after: Sequence[Any]) -> Iterator[str]:
+    ours, theirs = _named(before), _named(after)
+    for name in ours:
+        if name not in theirs:
+            yield f"step {name} is gone ({_value(ours[name])})" if ours[name] is not None else f"step {name} is gone"
+    places = list(theirs)
+    for name, argument in theirs.items():
+        if name not in ours:
+            at = places.index(name)
+            where = f"after {places[at - 1]}" if at else "first of all"
+            yield f"step {name} is new, {where}" + ("" if argument is None else f": {_value(argument)}")
+        else:
+            for text in _unlike(ours[name], argument, ""):
+                yield f"step {name} {text}"
+    common = [name for name in ours if name in theirs]
+    order = [name for name in theirs if name in ours]
+    if common != order:
+        yield f"steps run in another order: {', '.join(common)} -> {', '.join(order)}"
+
+
+def _named(steps: Sequence[Any]) -> dict[str, Any]:
+    """Steps by the name under which a run reports them."""
+    named: dict[str, Any] = {}
+    for step in steps:
+        if isinstance(step, str):
+            named[step] = None
+        else:
+            kind = next(key for key in step if key != "name")
+            named[step.get("name", kind)] = step[kind]
+    return named
+
+
+def _unlike(before: Any, after: Any, where: str) -> Iterator[str]:
+    """Leaves that differ, as `key old -> new`."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys((*before, *after)):
+            yield from _unlike(before.get(key), after.get(key), f"{where}.{key}" if where else str(key))
+    elif before != after:
+        if isinstance(before, list) and isinstance(after, list):
+            gone, new = (
+                [one for one in some if one not in others] for some, others in ((before, after), (after, before))
+            )
+            if gone or new:
+                told = [f"loses {_value(one)}" for one in gone] + [f"gains {_value(one)}" for one in new]
+                yield f"{where} {', '.join(told)}".strip()
+                return
+        yield f"{where} {_value(before)} -> {_value(after)}".strip()
+
+
+def _value(value: Any) -> str:
+    """A value as it stands in a file, one line."""
+    if isinstance(value, str):
+        return clip(" ".join(value.split()), _LONGEST)
+    if isinstance(value, dict) and value:
+        return clip("{" + ", ".join(f"{key}: {_value(inner)}" for key, inner in value.items()) + "}", _LONGEST)
+    return "nothing" if value is None else clip(show(value), _LONGEST)

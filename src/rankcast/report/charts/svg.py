@@ -1,0 +1,49 @@
+"""Static SVG: Vega-Lite specifications rendered by vl-convert, no network and no script."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rankcast.errors import clip
+from rankcast.text import printable
+
+BLUE, ORANGE, GREEN, GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#7A7A7A",
+)  # Okabe and Ito (2008): told apart by colour-blind eyes
+PURPLE, SKY = "#CC79A7", "#56B4E9"
+VARIANTS = (BLUE, ORANGE, GREEN, PURPLE, SKY, GREY)
+_LONGEST = 46
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_CONFIG = {
+    "background": None,
+    "padding": {"left": 48, "top": 6, "right": 28, "bottom": 6},  # browsers' fonts are wider than the renderer's
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {"labelColor": "#57606a", "titleColor": "#57606a", "labelFontSize": 12, "titleFontSize": 12, "gridColor": "#d8dee4",
+             "domainColor": "#8c959f", "tickColor": "#8c959f", "labelLimit": 260},
+    "legend": {"labelColor": "#57606a", "titleColor": "#57606a", "labelFontSize": 12, "symbolStrokeWidth": 2.5},
+}  # fmt: skip
+
+
+def svg(spec: dict[str, Any]) -> str:
+    """A specification as SVG."""
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(json.dumps({**spec, "config": _CONFIG}))
+    return drawn
+
+
+def short(text: str) -> str:
+    """Text of the data, as a label."""
+    return clip(printable(text), _LONGEST)
+
+
+ZERO = {"mark": {"type": "rule", "color": "#57606a", "strokeDash": [3, 3]}}
+"""The line where there is no difference; an encoding says along which axis."""
+NAMES = {"field": "name", "type": "nominal", "sort": None, "title": None,
+         "axis": {"ticks": False, "domain": False, "labelPadding": 8}}  # fmt: skip
+"""A line a name, in the order of the data."""
