@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-import polars as pl
 from pydantic import BaseModel
 
 from rankcast.comparison.decision import besides, decide
 from rankcast.comparison.table import ValuesTable
-from rankcast.config.difference import proposed
 from rankcast.config.load import read_plan
 from rankcast.config.plan import Plan
 from rankcast.config.service import Service
@@ -43,12 +41,10 @@ from rankcast.experiment.looking import check as check_looking
 from rankcast.experiment.repeat import repeated_plan, what_changed
 from rankcast.experiment.shard import Outcome, Shard, Work, evaluate_shard
 from rankcast.experiment.tasks import done_in, still_to_do
+from rankcast.experiment.telling import report_of
 from rankcast.experiment.work import candidates_of, work_of
 from rankcast.progress import Progress
 from rankcast.records import Finding, Fingerprint, LedgerRow, Result, Results
-from rankcast.report.document import Proposal, Report
-from rankcast.report.lists import ListSample, sample_lists
-from rankcast.report.lists import Logs as ListLogs
 from rankcast.report.write import write_reports
 from rankcast.rules.catalogue import check_all
 from rankcast.rules.evidence import Evidence, Origin
@@ -57,6 +53,8 @@ from rankcast.runs.clock import Clock
 from rankcast.runs.folder import Run
 from rankcast.runs.identity import run_id
 from rankcast.runs.manifest import Repeat, git_state, manifest
+from rankcast.runs.store import SUMMARY, Desk, Store, open_run, open_store
+from rankcast.runs.summary import summary_of
 from rankcast.sources.headers import check_headers
 from rankcast.sources.load import Loaded, fingerprints
 from rankcast.tables.logs import Logs
@@ -106,23 +104,22 @@ def run(
     has changed since.
     """
     local.refuse_inside()
-    if Path(out).exists() and not Path(out).is_dir():
-        raise RunError(f"{out} is a file; expected a folder to keep runs in")
+    store = open_store(out)
     progress = progress or Progress()
     allowed = Allowance(memory, processes, progress)
     if repeat is not None:
-        earlier = runs.open_run(str(repeat), Path(out))
+        earlier = open_run(str(repeat), out)
         planned = repeated_plan(earlier)
         with _masked(planned):
             changed = what_changed(planned, earlier)
             if changed:
                 raise RunError(Problem(one) for one in changed)
-            return _run(planned, Path(out), allowed, earlier)
+            return _run(planned, store, allowed, earlier)
     if path is None:
         raise RunError("expected a study, or a run to repeat")
     planned = plan(path, execute=True)
     with _masked(planned):
-        return _run(planned, Path(out), allowed, None)
+        return _run(planned, store, allowed, None)
 
 
 @contextmanager
@@ -134,7 +131,7 @@ def _masked(planned: Plan) -> Iterator[None]:
         raise type(error)(planned.environment.mask_problem(problem) for problem in error.problems) from error
 
 
-def _run(planned: Plan, out: Path, allowed: Allowance, repeated: Run | None) -> Run:
+def _run(planned: Plan, store: Store, allowed: Allowance, repeated: Run | None) -> Run:
     progress = allowed.progress
     clock = Clock(progress)
     prints, contents = clock.time("fingerprint", lambda: fingerprints(assembly.inputs_of(planned)))
@@ -143,23 +140,24 @@ def _run(planned: Plan, out: Path, allowed: Allowance, repeated: Run | None) -> 
     private = provenance.private_text(planned)
     identity = run_id(provenance.identifying_plan(planned), private, code, contents)
     replay = run_id(provenance.replayed_plan(planned), private, lists_code, contents)
-    place = runs.place(out, planned.study.study, identity)
-    if place.exists():
-        return _found(place, progress)
+    found = store.get(planned.study.study, identity)
+    if found is not None:
+        return _found(found, store, progress)
     wait = partial(progress.note, "run", "another process is running this study; waiting for it")
-    with runs.writing(place, _worth_keeping, wait) as folder:
-        if folder is None:
-            return _found(place, progress)
-        earlier = runs.replayed_before(out, planned.study.study, replay)
-        made = _Made(prints, identity, replay, code, earlier, repeated)
-        _Experiment(planned, allowed, clock, folder, made).perform()
-    return Run(place)
+    with store.writing(planned.study.study, identity, _worth_keeping, wait) as desk:
+        if desk is not None:
+            earlier = store.replayed_before(planned.study.study, replay)
+            made = _Made(prints, identity, replay, code, earlier, repeated)
+            _Experiment(planned, allowed, clock, desk, made).perform()
+    done = store.get(planned.study.study, identity)
+    if done is None:
+        raise RunError(f"the run {identity} is gone from {store}")
+    return done if desk is not None else _found(done, store, progress)
 
 
-def _found(place: Path, progress: Progress) -> Run:
-    done = Run(place)
+def _found(done: Run, store: Store, progress: Progress) -> Run:
     if done.result:
-        progress.note("run", f"this study ran before on the same data: {place}")
+        progress.note("run", f"this study ran before on the same data: {store.whereabouts(done)}")
     return done
 
 
@@ -182,13 +180,18 @@ class _Made:
 
 @dataclass(frozen=True)
 class _Experiment:
-    """REPRODUCE, EVALUATE, COMPARE, REPORT; everything is written into `folder`."""
+    """REPRODUCE, EVALUATE, COMPARE, REPORT; everything is written on the desk."""
 
     plan: Plan
     allowed: Allowance
     clock: Clock
-    folder: Path
+    desk: Desk
     made: _Made
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.desk.folder
 
     def perform(self) -> None:
         intake = Intake(
@@ -244,7 +247,9 @@ class _Experiment:
             study=self.plan.study.study, run=self.made.identity, decision=decision, results=results, findings=findings
         )
         self.clock.time("report", lambda: self._write(result, table, outcomes, population, loaded))
-        runs.write_json(self.folder / "manifest.json", self._manifest(loaded, len(done)))
+        told = self._manifest(loaded, len(done))
+        runs.write_json(self.folder / "manifest.json", told)
+        runs.write_json(self.folder / SUMMARY, summary_of(result, told).model_dump(mode="json"))
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
 
     def _label(self, logs: Logs) -> tuple[Outcomes, Labels, Population, tuple[LedgerRow, ...]]:
@@ -287,7 +292,11 @@ class _Experiment:
 
     def _shard_by_shard(self, work: Work, tasks: list[Shard]) -> list[Outcome]:
         outcomes = local.run(partial(evaluate_shard, work), tasks, self.allowed.processes)
-        return list(self.clock.progress.track("replay", outcomes, len(tasks)))
+        done = []
+        for outcome in self.clock.progress.track("replay", outcomes, len(tasks)):
+            done.append(outcome)
+            self.desk.put_aside()
+        return done
 
     def _write(
         self, result: Result, table: ValuesTable, outcomes: Outcomes, population: Population, loaded: Loaded
@@ -299,29 +308,8 @@ class _Experiment:
         (self.folder / "labels").mkdir()
         merge.labels_frame(outcomes, logs).write_parquet(self.folder / "labels" / "labels.parquet")
         runs.write_json(self.folder / "result.json", result.document())
-        found, change = self._lists(result, logs, values, population), proposed(self.plan)
-        proposal = Proposal(tuple(change.of("treatment")), tuple(change.of("outside")))
-        write_reports(self.folder, Report(result, self._manifest(loaded, 0), found, proposal))
-
-    def _lists(self, result: Result, logs: Logs, values: pl.DataFrame, population: Population) -> ListSample:
-        """The lists that the report shows."""
-        baseline, decided = self.plan.study.baseline, list(result.decision)
-        others = [v.name for v in self.plan.variants if v.name != baseline]
-        names = [baseline, *sorted(others, key=lambda name: name not in decided)]
-        driving = [row.id for row in result.results.influence if row.unit == "request"]
-        return sample_lists(
-            ListLogs(
-                runs.tables(self.folder, "slates"),
-                runs.tables(self.folder, "trails"),
-                values,
-                logs.items.frame,
-                logs.requests.frame[population.replayed],
-            ),
-            names,
-            decided,
-            str(self.plan.metrics[0].metric),
-            list(dict.fromkeys(driving)),
-        )
+        told = self._manifest(loaded, 0)
+        write_reports(self.folder, report_of(self.plan, result, told, self.folder, values, logs, population))
 
     def _manifest(self, loaded: Loaded, parts: int) -> dict[str, Any]:
         plan, clock, made = self.plan, self.clock, self.made

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rankcast.cli.guard import guarded
-from rankcast.cli.show import comparisons_table, plain, print_json, print_table
+from rankcast.cli.show import OUT, comparisons_table, plain, print_json, print_table
 
 NAME, NEEDS_ARGUMENTS = "compare", True
 
@@ -20,7 +19,7 @@ def command(
         str, typer.Argument(help="A run folder, or a run's id (its beginning will do).", show_default=False)
     ],
     against: Annotated[str, typer.Argument(help="The run that it is held against.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    out: Annotated[str, typer.Option(help=OUT)] = "runs",
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Show the numbers although more than the treatment differs.")
     ] = False,
@@ -32,7 +31,7 @@ def command(
     --anyway.
     """
     from rankcast.experiment.two_runs import compare_runs
-    from rankcast.runs.folder import open_run
+    from rankcast.runs.store import open_run
 
     found = compare_runs(open_run(run, out), open_run(against, out), anyway)
     for line in found.differs:

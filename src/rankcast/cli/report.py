@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rankcast.cli.findings import chosen, files_of, print_annotations
 from rankcast.cli.guard import guarded
-from rankcast.cli.show import print_json, print_run
+from rankcast.cli.show import OUT, print_json, print_run
 
 NAME, NEEDS_ARGUMENTS = "report", True
 
@@ -19,7 +18,7 @@ def command(
     run: Annotated[
         str, typer.Argument(help="A run folder, or a run's id (its beginning will do).", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    out: Annotated[str, typer.Option(help=OUT)] = "runs",
     form: Annotated[
         str, typer.Option("--format", help="text; json: result.json; sarif, github: the findings.")
     ] = "text",
@@ -30,7 +29,7 @@ def command(
 ) -> None:
     """Print the verdict of a run again, and where its report is."""
     form = chosen(form, json)
-    from rankcast.runs.folder import open_run
+    from rankcast.runs.store import open_run
 
     found = open_run(run, out)
     if form == "json":

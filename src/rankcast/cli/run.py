@@ -10,7 +10,7 @@ import typer
 
 from rankcast.cli.findings import annotated, chosen, files_of, print_annotations
 from rankcast.cli.guard import guarded
-from rankcast.cli.show import TerminalProgress, print_json, print_run
+from rankcast.cli.show import OUT, TerminalProgress, print_json, print_run
 from rankcast.errors import ConfigError, show
 from rankcast.progress import Progress
 
@@ -20,7 +20,7 @@ NAME, NEEDS_ARGUMENTS = "run", True
 @guarded
 def command(
     study: Annotated[Path | None, typer.Argument(help="study.yaml", show_default=False)] = None,
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    out: Annotated[str, typer.Option(help=OUT)] = "runs",
     engine: Annotated[str, typer.Option(help="local; spark comes later.")] = "local",
     memory: Annotated[str, typer.Option(help="About how much memory a run may use, such as 500MB or 2GB.")] = "2GB",
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many processes share the work.")] = 1,
@@ -46,6 +46,8 @@ def command(
             "expected either a study (rankcast run study.yaml) or a run to repeat (rankcast run --from RUN)"
         )
     form = chosen(form, json)
+    from rankcast.runs.objects import is_remote
+    from rankcast.runs.store import open_store
     from rankcast.study import run
 
     shown = Progress() if quiet else TerminalProgress()
@@ -55,6 +57,8 @@ def command(
         print_json(done.result.document())
     elif form == "text":
         print_run(done)
+        if is_remote(out):
+            print(f"run: {open_store(out).whereabouts(done)}")
     print_annotations(form, done.findings, files_of(done))
     raise typer.Exit(done.exit_code())
 

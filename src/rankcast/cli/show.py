@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rankcast.runs.folder import Run
 
 Item = TypeVar("Item")
+OUT = "Where runs are kept: a folder, or s3://bucket/prefix."
 _WIDE = 160
 _EVERY = 10.0  # seconds between two lines of a log
 _MOST_REASONS = 5

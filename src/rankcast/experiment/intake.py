@@ -11,7 +11,7 @@ import polars as pl
 
 from rankcast.config.plan import Plan
 from rankcast.errors import DataError
-from rankcast.experiment import assembly, saved
+from rankcast.experiment import assembly, saved, trails
 from rankcast.progress import Progress
 from rankcast.records import Count
 from rankcast.runs import folder as runs
@@ -52,7 +52,7 @@ class Intake:
         """
         whole = set(saved.names(self.folder)) if self.earlier is None else set()
         for path in list(self.folder.iterdir()):
-            if path.is_dir() and path.name not in {saved.SLATES, saved.REPLAYS, ANSWERS}:
+            if path.is_dir() and path.name not in {saved.SLATES, saved.REPLAYS, trails.TRAILS, ANSWERS}:
                 shutil.rmtree(path)
             elif path.is_file() and path.suffix in {".json", ".html", ".md"}:
                 path.unlink()

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -33,6 +33,12 @@ class Run:
     """
 
     folder: Path
+    fetch: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
+
+    def bring(self, name: str) -> None:
+        """See that one of the run's tables is on this machine."""
+        if self.fetch is not None:
+            self.fetch(name)
 
     @cached_property
     def result(self) -> Result:
@@ -106,6 +112,7 @@ class Run:
         return next((code for word, code in (("invalid", 5), ("no-go", 3), ("undecided", 4)) if word in decisions), 0)
 
     def _table(self, name: str, how: Literal["vertical", "diagonal"] = "vertical") -> pl.DataFrame:
+        self.bring(name)
         paths = tables(self.folder, name)
         if not paths:
             raise RunError(f"{self.folder / name} is missing or empty; run the study again")
@@ -221,20 +228,6 @@ def find(out: Path) -> list[Run]:
     """All runs below a folder, by study and age, oldest first."""
     found = [path.parent for path in out.glob("*/*/result.json") if not path.parent.name.startswith(".")]
     return [Run(path) for path in sorted(found, key=lambda path: (path.parent.name, path.stat().st_mtime))]
-
-
-def open_run(name: str, out: Path) -> Run:
-    """A run by its folder, or by its id (or the beginning of it) below `out`."""
-    if (Path(name) / "result.json").is_file():
-        return Run(Path(name))
-    matches = [run for run in find(out) if run.id.startswith(name)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise RunError(f"`{name}` could be {', '.join(run.id for run in matches)}; write more of the id")
-    raise RunError(
-        f"no run `{name}`: neither a run folder, nor the id of a run below {out}; `rankcast runs` lists them"
-    )
 
 
 def write_json(path: Path, document: Any) -> None:
