@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [--requests 1000 1000000] [--times 15] [--keep FOLDER]
 
-Runs the demo's study over so many requests each, opens both reports from disk in Chromium, in turns, in a window of their own, and
-prints the medians and their ratios to the smallest. Load: the load event's end; paint: the first contentful paint.
+Runs the demo's study over so many requests each, opens the reports from disk in Chromium, in turns, and prints the
+medians and their ratios to the smallest. Load: the load event's end; paint: the first contentful paint.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def main() -> None:
 
 def _print(reports: Sequence[Opened], times: int) -> None:
     first = reports[0]
-    print(f"| requests | bytes of the page | load, ms (median of {times}) | first paint, ms | load, ratio | paint, ratio |")
+    print(
+        f"| requests | bytes of the page | load, ms (median of {times}) | first paint, ms | load, ratio | paint, ratio |"
+    )
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for one in reports:
         load, paint = median(one.load), median(one.paint)

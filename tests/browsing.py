@@ -18,9 +18,9 @@ def chromium() -> str | None:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop would be in the way of other modules
 def browser() -> Iterator[Any]:
-    """Chromium, started once; skipped where there is none."""
+    """Chromium; skipped where there is none."""
     path = chromium()
     if path is None:
         if os.environ.get("RANKCAST_NEED_BROWSER"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from browsing import browser  # noqa: F401 - a fixture
 from own_code import Shop, small
 from rankcast.progress import Progress
 from rankcast.runs.folder import Run

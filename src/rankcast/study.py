@@ -30,7 +30,7 @@ from rankcast.evaluate.truth.late import late
 from rankcast.evaluate.truth.ledger import Terms as LedgerTerms
 from rankcast.evaluate.truth.ledger import ledger
 from rankcast.evaluate.truth.targets import Population, select
-from rankcast.experiment import assembly, merge, provenance, saved
+from rankcast.experiment import assembly, merge, provenance, saved, trails
 from rankcast.experiment.conclusions import conclude
 from rankcast.experiment.evidence import Made, shown_rows, tie_rows
 from rankcast.experiment.fidelity import hold_against_log
@@ -213,6 +213,7 @@ class _Experiment:
             work = replace(work, models=assembly.models_of(self.plan, loaded))
         check_looking(self.plan, logs, some_of(population.replayed, len(logs.requests.time)))
         work, done, looked = self.clock.time("replay", lambda: self._replay(work, loaded, population))
+        trails.gather(self.folder, self.made.earlier)
         table = merge.values_table(self.plan, work, done, population, by)
         terms = assembly.terms_of(self.plan)
         concluded = self.clock.time("compare", lambda: conclude(table, terms, logs, population, by.days))
@@ -251,6 +252,7 @@ class _Experiment:
         runs.write_json(self.folder / "manifest.json", told)
         runs.write_json(self.folder / SUMMARY, summary_of(result, told).model_dump(mode="json"))
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
+        trails.tidy(self.folder)
 
     def _label(self, logs: Logs) -> tuple[Outcomes, Labels, Population, tuple[LedgerRow, ...]]:
         outcomes = labelling.attribute(logs, assembly.labelling_of(self.plan))

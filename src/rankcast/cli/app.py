@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from rankcast.cli import check, compare, demo, explain, init, metrics, report, rules, run, runs, schema, score, steps
+from rankcast.cli import (
+    check,
+    compare,
+    demo,
+    explain,
+    init,
+    metrics,
+    report,
+    rules,
+    run,
+    runs,
+    schema,
+    score,
+    serve,
+    steps,
+)
 
 app = typer.Typer(
     name="rankcast",
@@ -38,5 +53,5 @@ def _root(
     del version
 
 
-for module in (demo, init, check, explain, run, report, compare, runs, score, rules, metrics, steps, schema):
+for module in (demo, init, check, explain, run, report, compare, runs, serve, score, rules, metrics, steps, schema):
     app.command(name=module.NAME, no_args_is_help=module.NEEDS_ARGUMENTS)(module.command)

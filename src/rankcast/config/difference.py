@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rankcast.config.plan import Plan
 from rankcast.errors import clip, show
 
 Kind = Literal["treatment", "outside", "words"]
@@ -50,25 +49,25 @@ class Difference:
         }
 
 
-def difference(before: Plan, after: Plan) -> Difference:
-    """From one study to another: variants are paired by name, baselines with each other."""
-    one, other = before.document(), after.document()
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
+    """From one resolved plan (`Plan.document`) to another: variants are paired by name, baselines with each other."""
+    one, other = before["study"], after["study"]
     changes = [
-        *(Change("outside", f"service: {text}") for text in _service(one["service"], other["service"])),
-        *_study(one["study"], other["study"]),
-        *_variants(one["study"], other["study"]),
+        *(Change("outside", f"service: {text}") for text in _service(before["service"], after["service"])),
+        *_study(one, other),
+        *_variants(one, other),
     ]
-    return Difference(before.study.study, after.study.study, after.study.treatment, tuple(changes))
+    return Difference(one["study"], other["study"], tuple(other["treatment"]), tuple(changes))
 
 
-def proposed(plan: Plan) -> Difference:
-    """What a study proposes: every variant that is decided, against its baseline."""
-    study = plan.document()["study"]
+def proposed(plan: Mapping[str, Any]) -> Difference:
+    """What a resolved plan proposes: every variant that is decided, against its baseline."""
+    study = plan["study"]
     changes = []
-    for variant in plan.variants:
-        if variant.decided and variant.name != plan.study.baseline:
-            changes += _proposal(variant.name, study)
-    return Difference(plan.study.baseline, plan.study.study, plan.study.treatment, tuple(changes))
+    for name, variant in study["variants"].items():
+        if "builtin" not in variant and name != study["baseline"]:
+            changes += _proposal(name, study)
+    return Difference(study["baseline"], study["study"], tuple(study["treatment"]), tuple(changes))
 
 
 def _proposal(name: str, study: Mapping[str, Any]) -> list[Change]:

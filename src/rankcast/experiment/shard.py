@@ -221,8 +221,6 @@ def evaluate_shard(work: Work, shard: Shard) -> Outcome:
     if shard.saved_in != work.folder:
         if shard.saved_in is None:
             trails.write(work.folder, shard.name, replays, work.baseline, work.chosen, work.logs)
-        else:
-            trails.carry(shard.saved_in, work.folder, shard.name)
         slates_frame = pl.concat([_slate_rows(name, replay.slates, work) for name, replay in replays.items()])
         saved.write(work.folder, shard.name, slates_frame, replays, work.logs)
     light = {name: replace(replay, slates=_nothing(requests), removed=None) for name, replay in replays.items()}

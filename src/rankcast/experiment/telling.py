@@ -35,13 +35,15 @@ def report_of(
     driving = [row.id for row in result.results.influence if row.unit == "request"]
     lists = ListLogs(
         tables(folder, saved.SLATES),
-        tables(folder, trails.TRAILS),
+        tables(folder, saved.REPLAYS),
+        [folder / trails.TRAILS / trails.WHOLE],
         values,
         logs.items.frame,
         logs.requests.frame[population.replayed],
+        plan.service.timezone,
     )
     primary = str(plan.metrics[0].metric)
     sample = sample_lists(lists, names, decided, primary, list(dict.fromkeys(driving)))
-    change = proposed(plan)
+    change = proposed(plan.document())
     proposal = Proposal(tuple(change.of("treatment")), tuple(change.of("outside")))
     return Report(result, manifest, sample, proposal)

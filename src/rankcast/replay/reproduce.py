@@ -18,8 +18,10 @@ from rankcast.replay.fidelity.probes import MissingStep, Probed, probe
 from rankcast.replay.lists import Lists
 from rankcast.replay.post_processing import BoundStep, Stage, StepCount, count, cut, run_step
 from rankcast.replay.ties import Grades, Tied, tied
-from rankcast.replay.trail import Removed, removed
+from rankcast.replay.trail import Removed, moved, removed
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
+
+FIRST = 10  # ranks by which it is told how far a list moved
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Facts:
     `candidates` and how many of them are `tied`; `without` any score, `early`: before any batch; `overlap` of candidates with
     the baseline's (NaN where both have none); `refused`: scored items that were no candidates; `outside`: wanted items that
     are no candidates; `empty` lists; those `shorter` than `served`, `cut_short`: and a step removed something, although the
-    baseline's slate or the log has more.
+    baseline's slate or the log has more; how far the first ranks `moved` against the baseline's.
     """
 
     candidates: Ints
@@ -90,6 +92,7 @@ class Facts:
     empty: Bools
     shorter: Bools
     cut_short: Bools
+    moved: Ints
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def reproduce(
         else:
             scored, trace = _score(variant, base_scored, requests, service), None
             done, held = _process(variant, scored, logs, None), Held.of(scored.lists, len(logs.ids.items))
-        facts = _facts(variant, done, (held, base_held), longest, question)
+        facts = _facts(variant, (done, production), (held, base_held), longest, question)
         replays[variant.name] = Replay(
             replace(done.slates, logged=None),
             facts,
@@ -195,8 +198,11 @@ def _trace(base: Variant, done: _Processed, logged: Logged, service: Service, qu
     return Trace(found, why, probed)
 
 
-def _facts(variant: Variant, done: _Processed, held: tuple[Held, Held], longest: Ints, question: Question) -> Facts:
-    """`held` are the candidates of the variant and of the baseline."""
+def _facts(
+    variant: Variant, both: tuple[_Processed, _Processed], held: tuple[Held, Held], longest: Ints, question: Question
+) -> Facts:
+    """`both` and `held`: what became of the lists, and the candidates, of the variant and of the baseline."""
+    done, base = both
     scored, lists = done.scored, done.scored.lists
     shown = done.slates.lengths()
     shorter = shown < variant.served
@@ -211,6 +217,7 @@ def _facts(variant: Variant, done: _Processed, held: tuple[Held, Held], longest:
         empty=shown == 0,
         shorter=shorter,
         cut_short=shorter & done.lost() & (longest > shown),
+        moved=np.zeros(done.slates.n, dtype=np.int64) if done is base else moved(done.slates, base.slates, FIRST),
     )
 
 

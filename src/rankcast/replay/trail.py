@@ -12,6 +12,8 @@ from rankcast.replay.post_processing import Stage
 from rankcast.tables.logs import Ints
 from rankcast.tables.ragged import members
 
+_TOGETHER = 20_000  # lists that are looked at at a time
+
 
 @dataclass(frozen=True)
 class Removed:
@@ -52,28 +54,39 @@ def _of_stage(stage: Stage, reach: int, items: int) -> tuple[Ints, Ints]:
     return rows[near], rank[near]
 
 
-def moved(slates: Lists, base: Lists, k: int, items: int) -> Ints:
-    """How far the first k items of each list moved against the baseline's list: the sum of their differences in rank, k for an
-    item that is not in it, and k for each of the baseline's first k that is gone.
+def moved(slates: Lists, base: Lists, k: int) -> Ints:
+    """How far the first k items of each list moved against the baseline's list: the sum of their differences in rank, k at most
+    each and for an item that is not in it; and k for each of the baseline's first k that is gone. An item that a list shows twice
+    counts at its best rank.
 
     >>> def lists(*items):
     ...     return Lists(np.array([0]), np.zeros(len(items), dtype=np.int64), np.array(items), np.zeros(len(items)))
-    >>> moved(lists(1, 2), lists(2, 1), 10, 9).tolist(), moved(lists(1, 3), lists(1, 2), 10, 9).tolist()
+    >>> moved(lists(1, 2), lists(2, 1), 10).tolist(), moved(lists(1, 3), lists(1, 2), 10).tolist()
     ([2], [20])
     """
-    ours, theirs = slates.distinct(), base.distinct()
-    shown, gone = ours.first(k), theirs.first(k)
-    was, now = _rank_in(theirs, shown, items), _rank_in(ours, gone, items)
-    away = np.where(was > 0, np.minimum(np.abs(shown.ranks() - was), k), k)
-    total = np.bincount(shown.position, away, slates.n) + np.bincount(gone.position, np.where(now > 0, 0, k), slates.n)
-    return total.astype(np.int64)
+    ours, theirs = _places(slates, 2 * k), _places(base, 2 * k)  # whoever is further away counts k in any case
+    total = np.zeros(slates.n, dtype=np.int64)
+    for start in range(0, slates.n, _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        was, now = _rank_in(theirs[some], ours[some, :k]), _rank_in(ours[some], theirs[some, :k])
+        distance = np.minimum(np.abs(was - np.arange(1, k + 1)), k)
+        away = np.where(was > 0, distance, k) * (ours[some, :k] >= 0)
+        gone = k * ((now == 0) & (theirs[some, :k] >= 0))
+        total[some] = away.sum(axis=1) + gone.sum(axis=1)
+    return total
 
 
-def _rank_in(lists: Lists, rows: Lists, items: int) -> Ints:
-    """The rank of each row's item in other lists of the same requests; 0: not there."""
-    keys, wanted = lists.pairs(items), rows.pairs(items)
-    if not len(keys):
-        return np.zeros(len(wanted), dtype=np.int64)
-    order = np.argsort(keys, kind="stable")
-    place = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)]
-    return np.where(keys[place] == wanted, lists.ranks()[place], 0)
+def _places(lists: Lists, k: int) -> Ints:
+    """The items of the first k places of each list (n, k); -1 where a list is shorter."""
+    once = lists.distinct()
+    rank = once.ranks()
+    near = rank <= k
+    places = np.full((lists.n, k), -1, dtype=np.int64)
+    places[once.position[near], rank[near] - 1] = once.item[near]
+    return places
+
+
+def _rank_in(places: Ints, items: Ints) -> Ints:
+    """The rank of each item (n, k) among the places of the same list; 0: not there."""
+    same = items[:, :, None] == places[:, None, :]
+    return np.where(same.any(axis=2) & (items >= 0), same.argmax(axis=2) + 1, 0)

@@ -15,7 +15,7 @@ from rankcast.tables import columns as c
 from rankcast.text import printable
 
 SHOWN = 10  # items of each list
-REMOVED = 10  # items that steps took, of each list
+REMOVED = 20  # items that steps took, of each list
 MOST = 200  # requests
 _CHANGED, _GAINS, _LOSSES = 80, 40, 40  # of them, by why they are here
 _ATTRIBUTES, _CONTEXT = 4, 6  # columns of an item, of a request
@@ -27,15 +27,17 @@ _TITLES = ("title", "name", "label", "headline", "description")
 class Logs:
     """What a run's lists are made of: files that hold whole requests, and frames keyed by request_id or item_id.
 
-    `slates`, `trails`: parquet files of a run. `values`: a row per variant and target. `requests`: request_id, timestamp and
-    context.
+    `slates`, `replays`, `trails`: parquet files of a run. `values`: a row per variant and target. `requests`: request_id,
+    timestamp (told in `timezone`) and context.
     """
 
     slates: Sequence[Path]
+    replays: Sequence[Path]
     trails: Sequence[Path]
     values: pl.DataFrame
     items: pl.DataFrame
     requests: pl.DataFrame
+    timezone: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Place:
-    """A place of a list: `was` is the item's rank in the baseline's list, None if it is not in its first ranks."""
+    """A place of a list: `was` is the item's best rank in the baseline's list, None if it is not in it."""
 
     rank: int
     item: Item
@@ -67,8 +69,19 @@ class Gone:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """What steps took from the first ranks of one list: how many items each, and the first of these."""
+
+    counts: Mapping[str, int]
+    items: tuple[Gone, ...]
+
+
+@dataclass(frozen=True)
 class Lists:
-    """One request: every variant's list, and what its steps took (None: not recorded for this request)."""
+    """One request: every variant's list, and what its steps took (None: not recorded for this request).
+
+    `moved` and `difference` (in the primary metric) are those of the variant that the sample is about.
+    """
 
     request: str
     user: str
@@ -78,16 +91,17 @@ class Lists:
     drives: bool
     target: bool
     lists: Mapping[str, tuple[Place, ...]]
-    removed: Mapping[str, tuple[Gone, ...]] | None
+    removed: Mapping[str, Taken] | None
 
 
 @dataclass(frozen=True)
 class ListSample:
-    """The requests that a page shows, of how many; `attributes` are the columns of items."""
+    """The requests that a page shows, of how many; `attributes` are the columns of items; changes are those of `about`."""
 
     attributes: tuple[str, ...]
     requests: tuple[Lists, ...]
     of: int = 0
+    about: str = ""
 
     def within(self, most: int) -> ListSample:
         """As many of its requests, from the first on, as take up so many bytes."""
@@ -95,16 +109,16 @@ class ListSample:
         seen: set[str] = set()
         for one in self.requests:
             fresh = {place.item.id: place.item for places in one.lists.values() for place in places}
-            fresh |= {gone.item.id: gone.item for some in (one.removed or {}).values() for gone in some}
+            fresh |= {gone.item.id: gone.item for some in (one.removed or {}).values() for gone in some.items}
             size = sum(_bytes(item) for key, item in fresh.items() if key not in seen)
             size += 150 + 2 * len(one.context.encode()) + 14 * sum(len(places) for places in one.lists.values())
-            size += 14 * sum(len(some) for some in (one.removed or {}).values())
+            size += 14 * sum(len(some.items) + 2 * len(some.counts) for some in (one.removed or {}).values())
             if used + size > most:
                 break
             used += size
             seen |= set(fresh)
             kept.append(one)
-        return ListSample(self.attributes, tuple(kept), self.of)
+        return ListSample(self.attributes, tuple(kept), self.of, self.about)
 
     def text(self, variants: Sequence[str]) -> str:
         """The sample as JSON that may stand in a page: items once, lists as numbers of items."""
@@ -113,7 +127,14 @@ class ListSample:
         def number(item: Item) -> int:
             return numbers.setdefault(item, len(numbers))
 
-        steps = sorted({gone.step for one in self.requests for some in (one.removed or {}).values() for gone in some})
+        steps = sorted({step for one in self.requests for some in (one.removed or {}).values() for step in some.counts})
+
+        def taken(some: Taken | None) -> list[Any]:
+            if some is None:
+                return [[], []]
+            counts = [[steps.index(step), count] for step, count in some.counts.items()]
+            return [counts, [[number(gone.item), gone.rank, steps.index(gone.step)] for gone in some.items]]
+
         requests = [
             {
                 "id": one.request,
@@ -124,20 +145,16 @@ class ListSample:
                 "drives": one.drives,
                 "target": one.target,
                 "lists": [
-                    [[number(place.item), place.grade] for place in one.lists.get(variant, ())] for variant in variants
-                ],
-                "removed": None
-                if one.removed is None
-                else [
-                    [[number(gone.item), gone.rank, steps.index(gone.step)] for gone in one.removed.get(variant, ())]
+                    [[number(place.item), place.grade, place.was] for place in one.lists.get(variant, ())]
                     for variant in variants
                 ],
+                "removed": None if one.removed is None else [taken(one.removed.get(variant)) for variant in variants],
             }
             for one in self.requests
         ]
         items = [[item.id, item.title, list(item.attributes)] for item in numbers]
         document = {"variants": list(variants), "steps": steps, "items": items, "requests": requests}
-        document["attributes"] = list(self.attributes)
+        document |= {"attributes": list(self.attributes), "about": self.about}
         text = printable(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -149,25 +166,26 @@ def _bytes(item: Item) -> int:
 def sample_lists(
     logs: Logs, variants: Sequence[str], decided: Sequence[str], primary: str, driving: Sequence[str | int]
 ) -> ListSample:
-    """Requests that drive the difference; then those whose lists changed most, that gained and lost most, and some others; what
-    steps removed is told of most of them. `variants`: the baseline first; changes are those of the first that is `decided`.
+    """Requests that drive the difference; then targets whose lists moved most, that gained and lost most, and some others.
+    `variants`: the baseline first; changes are those of the first that is `decided`.
     """
     baseline = variants[0]
     other = next((name for name in variants if name in decided), variants[min(1, len(variants) - 1)])
     trails = pl.concat([pl.read_parquet(path, glob=False) for path in logs.trails])
     told = trails.filter(pl.col("step").is_null())[c.REQUEST_ID].unique()
     gain = _gains(logs.values, baseline, other, primary)
-    ranked = _ranked(logs.slates, told, baseline, other).join(gain, on=c.REQUEST_ID, how="left")
-    chosen = _chosen(ranked, pl.Series(c.REQUEST_ID, list(driving), dtype=told.dtype))
-    rows = _rows(logs.slates, chosen)
+    ranked = _moved(logs.replays, other).join(gain, on=c.REQUEST_ID, how="left")
+    chosen = _chosen(ranked, told, pl.Series(c.REQUEST_ID, list(driving), dtype=told.dtype))
+    rows = _rows(logs.slates, chosen, baseline)
     steps = trails.filter(pl.col("step").is_not_null() & pl.col(c.REQUEST_ID).is_in(chosen.implode()))
+    known = ranked.filter(pl.col(c.REQUEST_ID).is_in(chosen.implode()))
     about = _About(
         baseline,
         variants,
         _Items.of(logs.items, pl.concat([rows[c.ITEM_ID], steps[c.ITEM_ID]]).unique()),
-        _contexts(logs.requests, chosen),
-        dict(ranked.select(c.REQUEST_ID, "moved").iter_rows()),
-        dict(gain.iter_rows()),
+        _contexts(logs.requests, chosen, logs.timezone),
+        dict(known.select(c.REQUEST_ID, "moved").iter_rows()),
+        dict(known.select(c.REQUEST_ID, "gain").iter_rows()),
         set(driving),
         set(told.to_list()),
     )
@@ -178,68 +196,60 @@ def sample_lists(
         for request in chosen.to_list()
         if request in by_request
     )
-    return ListSample(about.items.columns, requests, len(logs.requests))
+    return ListSample(about.items.columns, requests, len(logs.requests), other)
 
 
 def _gains(values: pl.DataFrame, baseline: str, other: str, primary: str) -> pl.DataFrame:
-    """By target, the difference in the primary metric; nothing where it has no value per request."""
+    """By target, the difference in the primary metric; null where it has no value per request."""
     if primary not in values.columns:
-        return values.select(c.REQUEST_ID, gain=pl.lit(None, dtype=pl.Float64)).head(0)
+        targets = values.filter(pl.col(c.VARIANT) == baseline)
+        return targets.select(c.REQUEST_ID, gain=pl.lit(None, dtype=pl.Float64), target=pl.lit(value=True))
     sides = [
         values.filter(pl.col(c.VARIANT) == name).select(c.REQUEST_ID, pl.col(primary).alias(word))
         for name, word in ((other, "mine"), (baseline, "theirs"))
     ]
-    return sides[0].join(sides[1], on=c.REQUEST_ID).select(c.REQUEST_ID, gain=pl.col("mine") - pl.col("theirs"))
+    both = sides[0].join(sides[1], on=c.REQUEST_ID)
+    return both.select(c.REQUEST_ID, gain=pl.col("mine") - pl.col("theirs"), target=pl.lit(value=True))
 
 
-def _ranked(slates: Sequence[Path], told: pl.Series, baseline: str, other: str) -> pl.DataFrame:
-    """Of each request that is told, how far its list moved, whether it counts, and whether anything in it has a label."""
-    parts = []
-    for path in slates:
-        rows = pl.scan_parquet(path, glob=False).filter(
-            pl.col(c.REQUEST_ID).is_in(told.implode()) & (pl.col(c.RANK) <= SHOWN)
-        )
-        ours = rows.filter(pl.col(c.VARIANT) == other).select(c.REQUEST_ID, c.ITEM_ID, c.GRADE, "target", mine=c.RANK)
-        base = rows.filter(pl.col(c.VARIANT) == baseline).select(c.REQUEST_ID, c.ITEM_ID, theirs=c.RANK, there="target")
-        parts.append(
-            ours.join(base, on=[c.REQUEST_ID, c.ITEM_ID], how="full", coalesce=True)
-            .group_by(c.REQUEST_ID)
-            .agg(
-                moved=(pl.col("mine") - pl.col("theirs")).abs().fill_null(SHOWN).sum(),
-                labelled=(pl.col(c.GRADE) > 0).any(),
-                target=pl.coalesce("target", "there").any(),
-            )
-            .collect()
-        )
-    return pl.concat(parts)
+def _moved(replays: Sequence[Path], other: str) -> pl.DataFrame:
+    """How far the list of each replayed request moved."""
+    rows = [pl.scan_parquet(path, glob=False).filter(pl.col(c.VARIANT) == other) for path in replays]
+    return pl.concat([one.select(c.REQUEST_ID, "moved").collect() for one in rows])
 
 
-def _chosen(ranked: pl.DataFrame, driving: pl.Series) -> pl.Series:
+def _chosen(ranked: pl.DataFrame, told: pl.Series, driving: pl.Series) -> pl.Series:
     """Request ids in the order in which they are kept."""
-    by_change = ranked.sort("target", "labelled", "moved", c.REQUEST_ID, descending=[True, True, True, False])
+    by_change = ranked.sort(pl.col("target").is_null(), "moved", c.REQUEST_ID, descending=[False, True, False])
     gains = ranked.filter(pl.col("gain") > 0).sort("gain", c.REQUEST_ID, descending=[True, False])
     losses = ranked.filter(pl.col("gain") < 0).sort("gain", c.REQUEST_ID)
-    others = ranked.sort(pl.col(c.REQUEST_ID)).gather_every(max(1, len(ranked) // MOST))
-    parts = (by_change.head(_CHANGED), gains.head(_GAINS), losses.head(_LOSSES), others)
-    return pl.concat([driving, *(part[c.REQUEST_ID] for part in parts)]).unique(maintain_order=True).head(MOST)
+    others = told.sort().gather_every(max(1, len(told) // MOST))
+    parts = [
+        part.head(most)[c.REQUEST_ID] for part, most in ((by_change, _CHANGED), (gains, _GAINS), (losses, _LOSSES))
+    ]
+    return pl.concat([driving, *parts, others]).unique(maintain_order=True).head(MOST)
 
 
-def _rows(slates: Sequence[Path], chosen: pl.Series) -> pl.DataFrame:
-    wanted = pl.col(c.REQUEST_ID).is_in(chosen.implode()) & (pl.col(c.RANK) <= SHOWN)
+def _rows(slates: Sequence[Path], chosen: pl.Series, baseline: str) -> pl.DataFrame:
+    """The first ranks of every list, and the baseline's whole, in which items are looked up."""
+    near = (pl.col(c.RANK) <= SHOWN) | (pl.col(c.VARIANT) == baseline)
+    wanted = pl.col(c.REQUEST_ID).is_in(chosen.implode()) & near
     found = [pl.scan_parquet(path, glob=False).filter(wanted).collect(engine="streaming") for path in slates]
     return pl.concat(found).sort(c.REQUEST_ID, c.VARIANT, c.RANK)
 
 
-def _contexts(requests: pl.DataFrame, chosen: pl.Series) -> dict[Any, str]:
+def _contexts(requests: pl.DataFrame, chosen: pl.Series, timezone: str) -> dict[Any, str]:
     """When a request was made, and the first of its columns that are set."""
     rows = requests.filter(pl.col(c.REQUEST_ID).is_in(chosen.implode()))
+    when = pl.col(c.TIMESTAMP).dt.convert_time_zone(timezone).dt.to_string("%Y-%m-%d %H:%M ") + pl.lit(timezone)
+    rows = rows.with_columns(when)
     columns = [name for name in rows.columns if name not in {c.REQUEST_ID, c.USER_ID, c.TIMESTAMP}]
     return {row[c.REQUEST_ID]: " · ".join(_told(row, columns)) for row in rows.iter_rows(named=True)}
 
 
 def _told(row: Mapping[str, Any], columns: Sequence[str]) -> Iterator[str]:
     if row.get(c.TIMESTAMP) is not None:
-        yield str(row[c.TIMESTAMP])[:16]
+        yield row[c.TIMESTAMP]
     told = [name for name in columns if row[name] is not None and row[name] != [] and row[name] is not False]
     for name in told[:_CONTEXT]:
         value = ", ".join(map(str, row[name])) if isinstance(row[name], list) else str(row[name])
@@ -290,9 +300,11 @@ class _About:
     told: set[Any]
 
     def lists(self, request: Any, rows: pl.DataFrame, taken: pl.DataFrame | None) -> Lists:
-        ranks = dict(rows.filter(pl.col(c.VARIANT) == self.baseline).select(c.ITEM_ID, c.RANK).iter_rows())
+        ranks: dict[Any, int] = {}
+        for item, rank in rows.filter(pl.col(c.VARIANT) == self.baseline).select(c.ITEM_ID, c.RANK).iter_rows():
+            ranks.setdefault(item, rank)
         lists: dict[str, list[Place]] = {variant: [] for variant in self.variants}
-        for row in rows.iter_rows(named=True):
+        for row in rows.filter(pl.col(c.RANK) <= SHOWN).iter_rows(named=True):
             item = row[c.ITEM_ID]
             lists[row[c.VARIANT]].append(Place(row[c.RANK], self.items[item], row[c.GRADE], ranks.get(item)))
         return Lists(
@@ -307,14 +319,19 @@ class _About:
             removed=self._removed(taken) if request in self.told else None,
         )
 
-    def _removed(self, taken: pl.DataFrame | None) -> dict[str, tuple[Gone, ...]]:
+    def _removed(self, taken: pl.DataFrame | None) -> dict[str, Taken]:
         if taken is None:
             return {}
-        parts = taken.partition_by(c.VARIANT, as_dict=True, maintain_order=True).items()
-        return {
-            str(variant[0]): tuple(
-                Gone(row["step"], row[c.RANK], self.items[row[c.ITEM_ID]])
-                for row in part.head(REMOVED).iter_rows(named=True)
+        found = {}
+        for (variant,), part in taken.partition_by(c.VARIANT, as_dict=True, maintain_order=True).items():
+            counts = dict(part.group_by("step", maintain_order=True).len().iter_rows())
+            first = (
+                part.with_columns(at=pl.int_range(pl.len()).over("step")).sort("at", maintain_order=True).head(REMOVED)
             )
-            for variant, part in parts
-        }
+            found[str(variant)] = Taken(
+                counts,
+                tuple(
+                    Gone(row["step"], row[c.RANK], self.items[row[c.ITEM_ID]]) for row in first.iter_rows(named=True)
+                ),
+            )
+        return found

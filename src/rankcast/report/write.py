@@ -29,7 +29,7 @@ def write_reports(folder: Path, report: Report) -> None:
 
 def markdown(report: Report) -> str:
     """The report as a comment: decision first, one table, the ledger folded."""
-    rendered: str = _templates(autoescape=False).get_template("report.md.j2").render(report=report, **_helpers())
+    rendered: str = templates(autoescape=False).get_template("report.md.j2").render(report=report, **_helpers())
     rendered = text.printable(rendered)
     return (
         rendered
@@ -48,16 +48,16 @@ def html(report: Report) -> str:
 
 
 def _page(report: Report) -> str:
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     rendered: str = (
-        _templates(autoescape=True)
+        templates(autoescape=True)
         .get_template("report.html.j2")
         .render(
             report=report,
             style=style,
-            style_hash=_hash(style),
+            style_hash=hash_of(style),
             script=script,
-            script_hash=_hash(script),
+            script_hash=hash_of(script),
             sections=_sections(report),
             shown=SHOWN,
             charts=charts,
@@ -105,7 +105,8 @@ def _helpers() -> dict[str, Any]:
 
 
 @cache
-def _templates(autoescape: bool) -> Any:
+def templates(autoescape: bool) -> Any:
+    """The templates; with `autoescape`, text of the data is escaped for HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -117,11 +118,12 @@ def _templates(autoescape: bool) -> Any:
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a style or a script that a page carries."""
     return (resources.files("rankcast.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _hash(asset: str) -> str:
+def hash_of(asset: str) -> str:
     """What the content-security policy allows: this very script, this very style, and no other."""
     import base64
 

@@ -17,6 +17,8 @@ class Change(Record):
     relative: float | None
     low: float | None
     high: float | None
+    relative_low: float | None
+    relative_high: float | None
     baseline_value: float | None
     verdict: str | None
 
@@ -80,6 +82,8 @@ def summary_of(result: Result, manifest: Mapping[str, Any]) -> Summary:
                 relative=row.relative,
                 low=row.low,
                 high=row.high,
+                relative_low=None if row.shown_bounds is None else row.shown_bounds[0],
+                relative_high=None if row.shown_bounds is None else row.shown_bounds[1],
                 baseline_value=row.baseline_value,
                 verdict=row.verdict,
             )

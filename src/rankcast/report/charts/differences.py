@@ -72,7 +72,7 @@ def by_day(rows: Sequence[DayRow]) -> str | None:
     color = {**variant, "scale": {"range": list(VARIANTS)}}
     shift = {"field": "variant", "type": "nominal"}
     return svg({
-        "width": {"step": 30}, "height": 180, "data": {"values": data},
+        "width": {"step": 30, "for": "position"}, "height": 180, "data": {"values": data},
         "layer": [
             {**ZERO, "encoding": {"y": {"datum": 0}}},
             {"mark": {"type": "rule", "strokeWidth": 2},

@@ -24,7 +24,8 @@ _CONFIG = {
     "font": _FONT,
     "view": {"stroke": None},
     "axis": {"labelColor": "#57606a", "titleColor": "#57606a", "labelFontSize": 12, "titleFontSize": 12, "gridColor": "#d8dee4",
-             "domainColor": "#8c959f", "tickColor": "#8c959f", "labelLimit": 260},
+             "domainColor": "#8c959f", "tickColor": "#8c959f", "labelLimit": 260,
+             "labelOverlap": "greedy", "labelSeparation": 12, "titlePadding": 14},
     "legend": {"labelColor": "#57606a", "titleColor": "#57606a", "labelFontSize": 12, "symbolStrokeWidth": 2.5},
 }  # fmt: skip
 

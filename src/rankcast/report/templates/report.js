@@ -42,26 +42,27 @@
 
   const moved = (was, rank, baseline) => {
     if (baseline) return element("span");
-    if (was === undefined) return element("span", "new", "move up");
+    if (was === null) return element("span", "new", "move up");
     if (was === rank) return element("span", "=", "move");
     return was > rank ? element("span", `▲ ${was - rank}`, "move up") : element("span", `▼ ${rank - was}`, "move down");
   };
 
-  const column = (one, number, ranks) => {
+  const column = (one, number) => {
     const box = element("div");
     box.append(element("h4", sample.variants[number]));
     const places = element("ol");
-    one.lists[number].forEach(([item, grade], place) => {
-      places.append(line(item, place + 1, moved(ranks.get(item), place + 1, number === 0), grade));
+    one.lists[number].forEach(([item, grade, was], place) => {
+      places.append(line(item, place + 1, moved(was, place + 1, number === 0), grade));
     });
     if (!one.lists[number].length) places.append(element("li", "empty list", "soft"));
     box.append(places);
-    const taken = one.removed ? one.removed[number] : null;
     const details = element("details");
-    if (taken === null || taken === undefined) {
+    const [counts, taken] = one.removed ? one.removed[number] : [null, []];
+    if (counts === null) {
       box.append(element("p", "What steps removed was not recorded for this request.", "small soft"));
-    } else if (taken.length) {
-      details.append(element("summary", `${taken.length} removed by steps`));
+    } else if (counts.length) {
+      const told = counts.map(([step, count]) => `${sample.steps[step]} ${count}`).join(", ");
+      details.append(element("summary", `Removed by steps: ${told}`));
       const gone = element("ul", null, "gone");
       for (const [item, rank, step] of taken) {
         const row = element("li");
@@ -69,6 +70,8 @@
         row.append(element("b", sample.steps[step]), ` took rank ${rank}: `, title || id, title ? ` (${id})` : "");
         gone.append(row);
       }
+      const all = counts.reduce((sum, [, count]) => sum + count, 0);
+      if (all > taken.length) gone.append(element("li", `and ${all - taken.length} more`, "soft"));
       details.append(gone);
       details.open = opened.has(number);
       details.addEventListener("toggle", () => (details.open ? opened.add(number) : opened.delete(number)));
@@ -94,11 +97,10 @@
     if (!one) return;
     panel.append(element("h3", `Request ${one.id} · user ${one.user}`));
     const facts = [one.context, one.target ? "" : "replayed, but no target"];
-    if (one.difference !== null) facts.push(`difference in the primary metric ${sign(one.difference)}`);
+    if (one.difference !== null) facts.push(`${sample.about} moved ${one.moved}, difference in the primary metric ${sign(one.difference)}`);
     panel.append(element("p", facts.filter(Boolean).join(" · "), "small soft"));
-    const ranks = new Map(one.lists[0].map(([item], place) => [item, place + 1]));
     const lists = element("div", null, "lists");
-    one.lists.forEach((_, number) => lists.append(column(one, number, ranks)));
+    one.lists.forEach((_, number) => lists.append(column(one, number)));
     panel.append(lists);
   };
 
@@ -106,7 +108,7 @@
     const words = find.value.trim().toLowerCase();
     const { keep, order } = filters[filter.value];
     shown = sample.requests.filter(
-      (one) => keep(one) && (!words || one.id.toLowerCase().includes(words) || one.user.toLowerCase().includes(words)),
+      (one) => (words ? one.id.toLowerCase().includes(words) || one.user.toLowerCase().includes(words) : keep(one)),
     );
     shown.sort(order);
     list.replaceChildren();
@@ -119,7 +121,10 @@
       row.append(button);
       list.append(row);
     });
-    found.textContent = shown.length === 1 ? "1 request" : `${shown.length} requests`;
+    found.textContent =
+      shown.length || !words
+        ? `${shown.length} request${shown.length === 1 ? "" : "s"}`
+        : `not among the ${sample.requests.length} of this page; rankcast serve shows the lists of any request`;
     open(0);
   };
 

@@ -1,0 +1,1 @@
+"""A browser for runs: read-only, on this machine unless told otherwise."""

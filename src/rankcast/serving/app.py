@@ -1,0 +1,138 @@
+"""The pages over HTTP: Starlette, GET only, names looked up in the store, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rankcast.errors import RankcastError, RunError
+from rankcast.report import pages
+from rankcast.runs.store import Store
+from rankcast.serving.looking import Runs, against, lists_of, trend_points
+
+PAGE = 100  # runs of a page
+_FILES = {
+    "report.html": "text/html; charset=utf-8",
+    "report.md": "text/plain; charset=utf-8",
+    "result.json": "application/json",
+    "manifest.json": "application/json",
+}
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_EVERYBODY = ("0.0.0.0", "::")  # noqa: S104 - only where somebody says so
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+# A report is data of somebody: its script runs, but as a stranger to these pages.
+_SANDBOX = "sandbox allow-scripts allow-modals"
+
+
+def application(store: Store, host: str) -> Any:
+    """The application. A page asked for under another name than that of this host is refused: no website reads runs through a
+    visitor's browser.
+    """
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route
+
+    runs, where = Runs(store), str(store)
+
+    def page(text: str, status: int = 200) -> Response:
+        return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": pages.policy()})
+
+    def told(work: Callable[[Request], Response]) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            try:
+                return work(request)
+            except RunError as error:
+                return page(pages.problem_page(where, "Not found", str(error)), 404)
+            except RankcastError as error:
+                return page(pages.problem_page(where, "This did not work", str(error)), 400)
+
+        return answer
+
+    def overview(request: Request) -> Response:
+        asked = {name: request.query_params.get(name, "") for name in ("q", "study", "decision")}
+        found = [
+            one
+            for one in runs.all()
+            if one.matches(asked["q"])
+            and asked["study"] in ("", one.study)
+            and (not asked["decision"] or asked["decision"] in one.decision.values())
+        ]
+        number = _number(request.query_params.get("page"))
+        start = (number - 1) * PAGE
+        shown, more = found[start : start + PAGE], len(found) > start + PAGE
+        return page(pages.runs_page(where, shown, asked, number, more, runs.studies()))
+
+    def listing(_: Request) -> Response:
+        return JSONResponse([one.model_dump(mode="json") for one in runs.all()], headers=_HEADERS)
+
+    def trend(request: Request) -> Response:
+        metrics = runs.metrics()
+        asked = {name: request.query_params.get(name, "") for name in ("metric", "study")}
+        asked["metric"] = asked["metric"] or (metrics[0] if metrics else "")
+        points = trend_points(runs.all(), asked["metric"], asked["study"])
+        return page(pages.trend_page(where, points, asked, metrics, runs.studies()))
+
+    def compare(request: Request) -> Response:
+        chosen = request.query_params.getlist("run")
+        if len(chosen) != 2:
+            raise RankcastError(f"expected two runs, found {len(chosen)}: choose two in the list of runs")
+        (one, first), (other, second) = (runs.one(*name.partition("/")[::2]) for name in chosen)
+        return page(pages.against_page(where, one, other, against(first, second)))
+
+    def summary(request: Request) -> Response:
+        found, _ = runs.one(request.path_params["study"], request.path_params["run"])
+        return page(pages.run_page(where, found))
+
+    def lists(request: Request) -> Response:
+        found, run = runs.one(request.path_params["study"], request.path_params["run"])
+        wanted = request.query_params.get("find", "").strip()
+        return page(pages.lists_page(where, found, wanted, *lists_of(run, wanted)))
+
+    def file(request: Request) -> Response:
+        name = request.path_params["file"]
+        _, run = runs.one(request.path_params["study"], request.path_params["run"])
+        if name not in _FILES or not (run.folder / name).is_file():
+            raise RunError(f"a run has {', '.join(_FILES)}")
+        content = (run.folder / name).read_bytes()
+        return Response(
+            content, headers={**_HEADERS, "Content-Type": _FILES[name], "Content-Security-Policy": _SANDBOX}
+        )
+
+    async def not_there(request: Request, _: Exception) -> Response:
+        return page(pages.problem_page(where, "Not found", f"there is no page {request.url.path[:200]}"), 404)
+
+    async def broken(_: Request, error: Exception) -> Response:
+        return PlainTextResponse(f"This is a bug in Rankcast: {type(error).__name__}", 500, _HEADERS)
+
+    at = "/runs/{study}/{run}"
+    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {404: not_there, 500: broken}
+    return Starlette(
+        routes=[
+            Route("/", told(overview)),
+            Route("/runs.json", told(listing)),
+            Route("/trend", told(trend)),
+            Route("/compare", told(compare)),
+            Route(at, told(summary)),
+            Route(f"{at}/lists", told(lists)),
+            Route(f"{at}/{{file}}", told(file)),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_names(host), www_redirect=False)],
+        exception_handlers=handlers,
+    )
+
+
+def _names(host: str) -> list[str]:
+    """Under which names pages may be asked for."""
+    return ["*"] if host in _EVERYBODY else [*_LOCAL, host]
+
+
+def _number(text: str | None) -> int:
+    return max(1, int(text)) if text and text.isascii() and text.isdigit() and len(text) < 7 else 1
