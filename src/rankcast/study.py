@@ -18,8 +18,8 @@ from pydantic import BaseModel
 
 from rankcast.comparison.decision import besides, decide
 from rankcast.comparison.table import ValuesTable
-from rankcast.config.load import read_plan
-from rankcast.config.plan import Plan
+from rankcast.config.load import read_plan, read_texts
+from rankcast.config.plan import FileText, Plan
 from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.engines import local
@@ -71,6 +71,11 @@ def plan(path: str | Path, need_variables: bool = True, execute: bool = False) -
     `execute`: private code that the study names may be imported.
     """
     return read_plan(Path(path), assembly.vocabulary(execute), os.environ, need_variables)
+
+
+def plan_of_texts(files: Mapping[str, FileText], root: Path) -> Plan:
+    """The plan of a `study` and a `service` that are given as texts, with their paths below a root. Executes nothing."""
+    return read_texts(files, root, assembly.vocabulary(execute=False), os.environ, need_variables=False)
 
 
 def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding, ...]]:

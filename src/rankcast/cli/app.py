@@ -10,6 +10,7 @@ from rankcast.cli import (
     check,
     compare,
     demo,
+    diff,
     explain,
     init,
     metrics,
@@ -53,5 +54,21 @@ def _root(
     del version
 
 
-for module in (demo, init, check, explain, run, report, compare, runs, serve, score, rules, metrics, steps, schema):
+for module in (
+    demo,
+    init,
+    check,
+    explain,
+    diff,
+    run,
+    report,
+    compare,
+    runs,
+    serve,
+    score,
+    rules,
+    metrics,
+    steps,
+    schema,
+):
     app.command(name=module.NAME, no_args_is_help=module.NEEDS_ARGUMENTS)(module.command)

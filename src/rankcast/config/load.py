@@ -42,10 +42,16 @@ def read_plan(path: Path, vocabulary: Vocabulary, environ: Mapping[str, str], ne
     return _Loader(vocabulary, environ, need_variables).plan(path)
 
 
-def read_texts(files: Mapping[str, FileText], base: Path, vocabulary: Vocabulary, environ: Mapping[str, str]) -> Plan:
+def read_texts(
+    files: Mapping[str, FileText],
+    base: Path,
+    vocabulary: Vocabulary,
+    environ: Mapping[str, str],
+    need_variables: bool = True,
+) -> Plan:
     """The plan of a `study` and a `service` as they were: their texts, and where they stood, relative to `base`."""
     texts = {name: file.text for name, file in files.items()}
-    return _Loader(vocabulary, environ, need_variables=True, texts=texts).plan(
+    return _Loader(vocabulary, environ, need_variables, texts=texts).plan(
         Path(os.path.normpath(base.resolve() / files["study"].path))
     )
 

@@ -155,7 +155,7 @@ class ListSample:
         items = [[item.id, item.title, list(item.attributes)] for item in numbers]
         document = {"variants": list(variants), "steps": steps, "items": items, "requests": requests}
         document |= {"attributes": list(self.attributes), "about": self.about}
-        text = printable(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        text = printable(json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
         return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
@@ -209,7 +209,9 @@ def _gains(values: pl.DataFrame, baseline: str, other: str, primary: str) -> pl.
         for name, word in ((other, "mine"), (baseline, "theirs"))
     ]
     both = sides[0].join(sides[1], on=c.REQUEST_ID)
-    return both.select(c.REQUEST_ID, gain=pl.col("mine") - pl.col("theirs"), target=pl.lit(value=True))
+    gain = pl.col("mine") - pl.col("theirs")
+    known = pl.when(gain.is_finite()).then(gain)  # a team's own metric may be infinite, which JSON cannot say
+    return both.select(c.REQUEST_ID, gain=known, target=pl.lit(value=True))
 
 
 def _moved(replays: Sequence[Path], other: str) -> pl.DataFrame:

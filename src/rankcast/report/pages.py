@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rankcast import text
 from rankcast.records import ComparisonRow
 from rankcast.report.charts.trend import Point, trend
-from rankcast.report.write import asset, hash_of, templates
+from rankcast.report.rendering import asset, hash_of, helpers, templates
 
 POINTS = 60  # runs of a picture, the newest
 
@@ -111,18 +111,8 @@ def problem_page(where: str, title: str, message: str) -> str:
 
 
 def _render(name: str, title: str, **values: Any) -> str:
-    helpers = {
-        "number": text.number,
-        "share": text.share,
-        "signed": text.signed,
-        "signed_share": text.signed_share,
-        "interval": _interval,
-        "relative_interval": text.relative_interval,
-        "change": text.change,
-        "p_value": text.p_value,
-    }
     page = templates(autoescape=True).get_template(f"serve/{name}.html.j2")
-    rendered: str = page.render(title=title, style=asset("report.css"), **helpers, **values)
+    rendered: str = page.render(title=title, style=asset("report.css"), interval=_interval, **helpers(), **values)
     return text.printable(rendered)
 
 

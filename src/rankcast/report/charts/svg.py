@@ -20,6 +20,7 @@ _LONGEST = 46
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _CONFIG = {
     "background": None,
+    "aria": False,  # a figure says what it shows; its parts would be read out one by one
     "padding": {"left": 48, "top": 6, "right": 28, "bottom": 6},  # browsers' fonts are wider than the renderer's
     "font": _FONT,
     "view": {"stroke": None},

@@ -31,7 +31,8 @@
     const row = element("li", null, grade ? "hit" : "");
     row.append(element("span", rank, "soft"));
     const [id, title, attributes] = sample.items[item];
-    const text = element("span", title || id);
+    const text = element("span");
+    text.append(element("bdi", title || id));
     if (title) text.append(" ", element("small", id, "soft"));
     if (grade) text.append(" ", element("small", `· grade ${grade}`));
     const told = sample.attributes.map((name, number) => (attributes[number] ? `${name}: ${attributes[number]}` : "")).filter(Boolean);
@@ -67,7 +68,7 @@
       for (const [item, rank, step] of taken) {
         const row = element("li");
         const [id, title] = sample.items[item];
-        row.append(element("b", sample.steps[step]), ` took rank ${rank}: `, title || id, title ? ` (${id})` : "");
+        row.append(element("b", sample.steps[step]), ` took rank ${rank}: `, element("bdi", title || id), title ? " " : "", element("small", title ? id : "", "soft"));
         gone.append(row);
       }
       const all = counts.reduce((sum, [, count]) => sum + count, 0);
@@ -88,14 +89,22 @@
     const one = shown[at];
     [...list.children].forEach((row, place) => {
       const button = row.firstChild;
-      if (place === at) button.setAttribute("aria-current", "true");
-      else button.removeAttribute("aria-current");
+      if (place !== at) button.removeAttribute("aria-current");
+      else {
+        button.setAttribute("aria-current", "true");
+        const box = list.parentNode;
+        const above = row.offsetTop - list.offsetTop;
+        if (above < box.scrollTop) box.scrollTop = above;
+        else if (above + row.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = above + row.offsetHeight - box.clientHeight;
+      }
     });
     byId("before").disabled = at <= 0;
     byId("after").disabled = at >= shown.length - 1;
     panel.replaceChildren();
     if (!one) return;
-    panel.append(element("h3", `Request ${one.id} · user ${one.user}`));
+    const title = element("h3", "Request ");
+    title.append(element("bdi", one.id), " · user ", element("bdi", one.user));
+    panel.append(title);
     const facts = [one.context, one.target ? "" : "replayed, but no target"];
     if (one.difference !== null) facts.push(`${sample.about} moved ${one.moved}, difference in the primary metric ${sign(one.difference)}`);
     panel.append(element("p", facts.filter(Boolean).join(" · "), "small soft"));
@@ -116,7 +125,7 @@
       const row = element("li");
       const button = element("button", null);
       button.type = "button";
-      button.append(element("span", one.id), " ", element("small", `user ${one.user} · moved ${one.moved}` + (one.difference ? ` · ${sign(one.difference)}` : ""), "soft"));
+      button.append(element("bdi", one.id), " ", element("small", `user ${one.user} · moved ${one.moved}` + (one.difference ? ` · ${sign(one.difference)}` : ""), "soft"));
       button.addEventListener("click", () => open(number));
       row.append(button);
       list.append(row);

@@ -1,0 +1,77 @@
+"""The report as Markdown that fits a comment, and text of the data that Markdown shows as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rankcast import text
+from rankcast.errors import clip
+from rankcast.report.document import Report
+from rankcast.report.rendering import helpers, templates
+
+MOST_CHARACTERS = 65_536  # of a comment on a pull request
+MOST_ROWS = 40  # of a table
+_FOLDED = re.compile(
+    r"<details><summary>([^\n]*?)</summary>(?:(?!<details>).)*?</details>\n*", re.DOTALL
+)  # the innermost
+_ROWS = re.compile(r"(?:^\|.*\n){6,}", re.MULTILINE)
+_CUT = "\n\n(cut here; the rest stands in report.html)\n"
+
+
+def markdown(report: Report, most: int = MOST_CHARACTERS) -> str:
+    """The report as a comment: decision first, one table, the rest folded."""
+    page = templates(autoescape=False).get_template("report.md.j2")
+    rendered: str = page.render(report=report, cell=cell, prose=prose, code=code, most=MOST_ROWS, **helpers())
+    return shrunk(text.printable(rendered), most)
+
+
+def shrunk(written: str, most: int) -> str:
+    """Markdown of at most so many characters: what is folded goes first, the last of it before the first; then rows of tables,
+    then the end.
+
+    >>> shrunk("verdict\\n<details><summary>Steps</summary>\\n\\nlong, long\\n</details>\\n", 50)
+    'verdict\\n\\nLeft out for its length: Steps.\\n'
+    """
+    gone: list[str] = []
+    rest = written
+    while len(rest) + len(_left_out(gone)) > most and (folded := list(_FOLDED.finditer(rest))):
+        gone.insert(0, folded[-1][1])
+        rest = rest[: folded[-1].start()] + rest[folded[-1].end() :]
+    if len(rest) + len(_left_out(gone)) > most:
+        rest = _ROWS.sub(lambda table: "".join(table[0].splitlines(keepends=True)[:5]), rest)
+    rest = f"{rest.rstrip()}\n{_left_out(gone)}" if gone else rest
+    return rest if len(rest) <= most else rest[: max(0, most - len(_CUT))] + _CUT
+
+
+def _left_out(titles: Sequence[str]) -> str:
+    return f"\nLeft out for its length: {', '.join(titles)}.\n" if titles else ""
+
+
+def cell(value: object) -> str:
+    """Text of the data in a table, short."""
+    return _escaped(str(value), 80)
+
+
+def prose(value: object) -> str:
+    """Text of the data in a sentence."""
+    return _escaped(str(value), 1_000)
+
+
+def code(value: object) -> str:
+    """Text of the data as code, one line.
+
+    >>> print(code("a`b"))
+    ``a`b``
+    """
+    shown = clip(" ".join(str(value).split()), 200)
+    fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
+    padded = f" {shown} " if shown.startswith("`") or shown.endswith("`") else shown
+    return f"{fence}{padded}{fence}"
+
+
+def _escaped(shown: str, longest: int) -> str:
+    """Text that Markdown shows as it is: no markup, no line break, nobody mentioned, not too long."""
+    shown = clip(" ".join(shown.split()), longest)
+    shown = re.sub(r"([\\`*_\[\]|~$]|(?<!\w)@)", r"\\\1", shown)
+    return shown.replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,1 @@
+"""A change of studies in a repository, made ready for whoever reviews it."""
