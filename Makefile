@@ -45,6 +45,7 @@ matrix: $(VENV)/dev.stamp
 lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.lock
+	uv pip compile pyproject.toml --extra build --extra http --extra s3 --extra serve --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/image.lock
 	uv pip compile requirements/mlflow.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/mlflow.lock
 	uv pip compile requirements/s3.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/s3.lock
 	uv pip compile requirements/rectools.in --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/rectools.lock

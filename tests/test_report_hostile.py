@@ -199,7 +199,7 @@ def many(folder: Path, requests: int) -> World:
         request_id="request_id",
     )
     world.service("production", "steps", to=["available"]).service("production", "served", to=4)
-    world.service("labels", "horizon", to="1d")
+    world.service("tables", "events", "complete_until", to="2023-11-30").service("labels", "horizon", to="1d")
     return world
 
 

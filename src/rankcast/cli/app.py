@@ -22,6 +22,7 @@ from rankcast.cli import (
     score,
     serve,
     steps,
+    submit,
 )
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ for module in (
     explain,
     diff,
     run,
+    submit,
     report,
     compare,
     runs,

@@ -66,7 +66,7 @@ def _of_files(studies: list[Path]) -> Difference:
 
 def _between(revisions: str, studies: list[Path]) -> dict[str, Difference]:
     """Of studies by path, what differs between two revisions."""
-    from rankcast.review.git import Repository
+    from rankcast.repository import Repository
     from rankcast.review.studies import Change
 
     repository = Repository.around((studies[0] if studies else Path()).resolve())

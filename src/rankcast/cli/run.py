@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rankcast.cli.findings import annotated, chosen, files_of, print_annotations
-from rankcast.cli.guard import guarded
+from rankcast.cli.guard import guarded, last_words
 from rankcast.cli.show import OUT, TerminalProgress, print_json, print_run
 from rankcast.errors import ConfigError, show
 from rankcast.progress import Progress
@@ -32,6 +33,9 @@ def command(
         str, typer.Option("--format", help="text; json: result.json; sarif, github: the findings.")
     ] = "text",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="End with 0 whatever the verdict: for clusters, which retry what fails.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Replay a study's lists, judge them, compare with production, and write a run folder with its report.
@@ -60,7 +64,9 @@ def command(
         if is_remote(out):
             print(f"run: {open_store(out).whereabouts(done)}")
     print_annotations(form, done.findings, files_of(done))
-    raise typer.Exit(done.exit_code())
+    decision = {name: one.decision for name, one in done.decision.items()}
+    last_words(dumps({"study": done.result.study, "run": done.id, "decision": decision}, ensure_ascii=False))
+    raise typer.Exit(0 if exit_zero else done.exit_code())
 
 
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) *(MB|GB)$", re.IGNORECASE)

@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema
 
 from rankcast.config.fields import Code, FileFormat, Moment, Name, Names, Several, Strict, later, number, wrong
 from rankcast.config.labelling import Behaviour, Labels, Targets
+from rankcast.config.submit import Submit
 from rankcast.errors import show
 
 
@@ -238,4 +239,5 @@ class Service(Strict):
     """how far users look; silent: estimated from clicks, where there are any"""
     rules: dict[Code, dict[Name, Threshold]] = Field(default_factory=dict)
     """thresholds of rules that are other here: code: {name: number}; `rankcast explain RP02` lists them"""
-    submit: later("running in a cluster") = None  # type: ignore[valid-type]
+    submit: Submit | None = None
+    """how `rankcast submit` runs a study in a cluster"""

@@ -13,6 +13,12 @@ def to_yaml(document: Any) -> str:
     return _dump(document, flow=False, width=110)
 
 
+def to_old_yaml(document: Any) -> str:
+    """YAML that readers of version 1.1 understand too, to whom a bare `on` is a truth."""
+    text = _dump(document, flow=False, width=110, version=(1, 1))
+    return text.partition("---\n")[2]
+
+
 def scalar(text: str) -> str:
     """A text as a value or key that means itself, wherever it stands in a file.
 
@@ -24,7 +30,7 @@ def scalar(text: str) -> str:
     return _dump([text], flow=True, width=sys.maxsize).strip()[1:-1]
 
 
-def _dump(document: Any, flow: bool, width: int) -> str:
+def _dump(document: Any, flow: bool, width: int, version: tuple[int, int] | None = None) -> str:
     from ruamel.yaml import YAML
 
     writer = YAML(typ="safe", pure=True)
@@ -32,6 +38,8 @@ def _dump(document: Any, flow: bool, width: int) -> str:
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.allow_unicode = True
     writer.width = width
+    writer.version = version
+    writer.representer.ignore_aliases = lambda *_: True
     stream = StringIO()
     writer.dump(document, stream)
     return stream.getvalue()

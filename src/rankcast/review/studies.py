@@ -13,7 +13,7 @@ from pathlib import Path
 from rankcast.config.difference import Difference, difference, proposed
 from rankcast.config.plan import FileText, Plan
 from rankcast.errors import ConfigError, RankcastError, RunError
-from rankcast.review.git import WORKING_TREE, Repository
+from rankcast.repository import WORKING_TREE, Repository
 from rankcast.study import plan_of_texts
 
 _KEY = re.compile(r"^(study|service|tables|variants)[ \t]*:[ \t]*(.*)$", re.MULTILINE)

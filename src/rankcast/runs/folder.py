@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -108,8 +108,7 @@ class Run:
 
     def exit_code(self) -> int:
         """0 all go or nothing to decide, 3 no-go, 4 undecided, 5 invalid; the worst decision wins."""
-        decisions = {decision.decision for decision in self.result.decision.values()}
-        return next((code for word, code in (("invalid", 5), ("no-go", 3), ("undecided", 4)) if word in decisions), 0)
+        return exit_code(decision.decision for decision in self.result.decision.values())
 
     def _table(self, name: str, how: Literal["vertical", "diagonal"] = "vertical") -> pl.DataFrame:
         self.bring(name)
@@ -128,6 +127,16 @@ class Run:
             ", ".join(f"{name}: {one.decision}" for name, one in self.result.decision.items()) or "nothing to decide"
         )
         return f"Run({self.result.study} {self.id}; {shown}; {self.folder})"
+
+
+def exit_code(decisions: Iterable[str]) -> int:
+    """The exit code of some decisions: the worst of them wins.
+
+    >>> exit_code(["go", "undecided"]), exit_code([])
+    (4, 0)
+    """
+    found = set(decisions)
+    return next((code for word, code in (("invalid", 5), ("no-go", 3), ("undecided", 4)) if word in found), 0)
 
 
 def tables(folder: Path, name: str) -> list[Path]:

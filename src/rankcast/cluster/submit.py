@@ -1,0 +1,185 @@
+"""From a study to a Job, and from its end to the run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankcast.cluster.client import Cluster, ConflictError
+from rankcast.cluster.follow import End
+from rankcast.cluster.job import Files, manifests
+from rankcast.config.environment import names_in
+from rankcast.config.plan import Plan
+from rankcast.config.submit import FromGit, Submit
+from rankcast.errors import ConfigError, Problem, RunError, clip
+from rankcast.repository import Repository
+from rankcast.runs.folder import Run
+from rankcast.runs.objects import is_remote
+from rankcast.runs.store import open_store
+from rankcast.study import check
+
+_MOST = 900_000  # bytes of a ConfigMap's files
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is sent to a cluster."""
+
+    study: str
+    submit: Submit
+    documents: tuple[dict[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        """The Job's name."""
+        return str(self.documents[-1]["metadata"]["name"])
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A Job that is there; `before`: it was there already, by an earlier submission of the same."""
+
+    job: str
+    before: bool
+
+
+def prepare(study: Path, out: str | None = None) -> Submission:
+    """Check a study (without its data, which only the pod sees) and make its manifests. `out` stands for `submit.out`."""
+    plan, findings = check(study, with_data=False)
+    errors = [one for one in findings if one.status == "fired" and one.severity == "error"]
+    if errors:
+        raise ConfigError(
+            Problem(f"{one.rule} {one.name}: {one.evidence}", plan.study_file, one.line, one.key) for one in errors
+        )
+    submit = plan.service.submit
+    if submit is None:
+        raise ConfigError(
+            Problem("no `submit`: expected at least an image and where runs are kept (image, out)", plan.service_file)
+        )
+    if out is not None:
+        submit = Submit.model_validate({**submit.model_dump(exclude={"out"}), "out": out})
+    files = _files(plan, submit)
+    problems = list(_problems(plan, submit))
+    if problems:
+        raise ConfigError(problems)
+    return Submission(plan.study.study, submit, tuple(manifests(plan.study.study, files, submit)))
+
+
+def send(submission: Submission, cluster: Cluster, again: bool = False) -> Sent:
+    """Create the Job, with its files. The same submission finds its Job, unless it is to be made `again`."""
+    *files, job = submission.documents
+    if again:
+        cluster.delete_job(submission.name)
+    for one in files:
+        cluster.keep_files(one)
+    try:
+        made = cluster.create_job(job)
+    except ConflictError:
+        return Sent(submission.name, before=True)
+    if files:
+        cluster.give_files_to(made)
+    return Sent(submission.name, before=False)
+
+
+def outcome(submission: Submission, end: End) -> tuple[dict[str, Any], Run | None]:
+    """What the pod said at its end, and the run itself where this machine can reach it. RunError where there is none."""
+    if not end.complete:
+        words = f": {clip(end.words, 600)}" if end.words else ""
+        hint = (
+            "give it more memory (`submit.resources`)"
+            if end.exit_code == 137
+            else "mend the cause, then `rankcast submit --again`"
+        )
+        raise RunError(f"the Job {submission.name} failed: {end.reason}{words}; {hint}")
+    try:
+        told = json.loads(end.words)
+        study, run, decision = told["study"], told["run"], told["decision"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"the Job {submission.name} is complete, but its pod left no word of the run (another image than Rankcast's?)"
+        ) from error
+    document = {"study": study, "run": run, "decision": decision}
+    if not is_remote(submission.submit.out):
+        return document, None
+    return document, open_store(submission.submit.out).get(study, run)
+
+
+def _files(plan: Plan, submit: Submit) -> Files:
+    study, service = Path(plan.texts["study"].path), Path(plan.texts["service"].path)
+    if isinstance(submit.files, FromGit):
+        repository = Repository.around(study)
+        root = repository.root.resolve()
+        inside = [path.resolve() for path in (study, service)]
+        if not all(path.is_relative_to(root) for path in inside):
+            raise ConfigError(Problem(f"both files must lie in the repository {root}", plan.study_file))
+        commit = submit.files.commit or repository.commit("HEAD")
+        changed = set(repository.changed(commit, "")) & {path.relative_to(root).as_posix() for path in inside}
+        if changed:
+            raise ConfigError(
+                Problem(
+                    f"{', '.join(sorted(changed))} differ from commit {commit[:12]}, which the pod reads; commit and push"
+                )
+            )
+        return Files(inside[0].relative_to(root).as_posix(), {}, commit)
+    root = Path(os.path.commonpath([study.parent, service.parent]))
+    texts = {
+        path.relative_to(root).as_posix(): plan.texts[name].text
+        for name, path in (("study", study), ("service", service))
+    }
+    size = sum(len(text.encode()) for text in texts.values())
+    if size > _MOST:
+        raise ConfigError(
+            f"the two files take {size:,} bytes, more than a ConfigMap holds; use `submit.files: {{git: ...}}`"
+        )
+    return Files(study.relative_to(root).as_posix(), texts)
+
+
+def _problems(plan: Plan, submit: Submit) -> Iterator[Problem]:
+    """What a pod would stumble over."""
+    known = {*submit.env, *submit.secrets}
+    for name, file in (("study", plan.study_file), ("service", plan.service_file)):
+        for variable in dict.fromkeys(names_in(plan.texts[name].text)):
+            if variable not in known:
+                yield Problem(
+                    f"the pod has no variable {variable}, which this file names; expected it under `submit.env` or "
+                    "`submit.secrets`",
+                    file,
+                )
+    if not is_remote(submit.out) and not any(
+        not volume.read_only and f"{submit.out.rstrip('/')}/".startswith(f"{volume.mount.rstrip('/')}/")
+        for volume in submit.volumes
+    ):
+        yield Problem(
+            f"`submit.out` is {submit.out}, which is on no volume that can be written (`volumes`, `read_only: false`)",
+            plan.service_file,
+            plan.line(plan.service_file, "submit", "out"),
+            "submit.out",
+        )
+    if not isinstance(submit.files, FromGit):
+        for key, path in _paths(plan.document()):
+            if not path.startswith(("/", "${")) and "://" not in path:
+                yield Problem(
+                    f"{key}: {clip(path, 120)} is relative, and a pod with a ConfigMap has the two files only; expected an "
+                    "absolute path on a volume, or ${NAME} from `submit.env`"
+                )
+
+
+def _paths(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Where files are read from."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            where = f"{key}.{name}" if key else str(name)
+            if name in ("path", "reads"):
+                yield from ((where, path) for path in ([inner] if isinstance(inner, str) else inner))
+            elif name == "files" and isinstance(inner, dict):
+                for written in inner.values():
+                    yield from ((where, path) for path in ([written] if isinstance(written, str) else written))
+            else:
+                yield from _paths(inner, where)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _paths(inner, key)
