@@ -8,6 +8,7 @@ import typer
 
 from rankcast.cli import (
     check,
+    ci,
     compare,
     demo,
     diff,
@@ -61,6 +62,7 @@ for module in (
     check,
     explain,
     diff,
+    ci,
     run,
     submit,
     report,

@@ -18,14 +18,31 @@ def command(
     folder: Annotated[
         Path, typer.Argument(help="A folder that holds your data files (in it or below).", show_default=False)
     ],
+    github: Annotated[
+        bool,
+        typer.Option("--github", help="Also write an action and a workflow of GitHub, which review pull requests."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was found for programs.")] = False,
 ) -> None:
-    """Look at the columns of your files, propose a mapping, write service.yaml, a first study, one to copy, a checklist."""
+    """Look at the columns of your files, propose a mapping, write service.yaml, a first study, one to copy, a checklist.
+
+    With --github, and a service.yaml that is there already, only the workflow is written.
+    """
     from rankcast.proposal import propose, write
     from rankcast.study import schema_files
 
+    if github and (folder / "service.yaml").is_file():
+        from rankcast.review.workflow import write_workflow
+
+        for path in write_workflow(folder):
+            print(f"wrote {path}")
+        return
     proposal = propose(folder)
     written = write(folder, proposal, schema_files())
+    if github:
+        from rankcast.review.workflow import write_workflow
+
+        written = [*write_workflow(folder), *written]
     if json:
         print_json({"written": [str(path) for path in written], "tables": proposal.document()})
         return

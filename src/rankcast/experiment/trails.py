@@ -31,7 +31,7 @@ def write(folder: Path, name: str, replays: Mapping[str, Replay], baseline: str,
     requests = replays[baseline].slates.requests
     told = chosen[requests]
     for replay in replays.values():
-        told = told | _moved_most(replay)
+        told = told | _moved_most(replay, logs)
     at = np.flatnonzero(told)
     frames = [_rows(variant, replay, at, chosen, logs) for variant, replay in replays.items()]
     (folder / TRAILS).mkdir(exist_ok=True)
@@ -64,11 +64,14 @@ def _parts(folder: Path) -> list[Path]:
     return sorted((folder / TRAILS).glob("shard-*.parquet"))
 
 
-def _moved_most(replay: Replay) -> Bools:
+def _moved_most(replay: Replay, logs: Logs) -> Bools:
+    """The requests whose lists moved most; of equals the first by id, whatever the split."""
     distance = replay.facts.moved
-    order = np.lexsort((replay.slates.requests, -distance))[:MOST_MOVED]
-    most = np.zeros(len(distance), dtype=bool)
-    most[order] = distance[order] > 0
+    least = np.sort(distance)[-min(MOST_MOVED, len(distance))] if len(distance) else 0
+    most = (distance > least) & (distance > 0)
+    equal = np.flatnonzero((distance == least) & (distance > 0))
+    order = logs.ids.requests.gather(replay.slates.requests[equal]).arg_sort().to_numpy()
+    most[equal[order[: MOST_MOVED - int(most.sum())]]] = True
     return most
 
 

@@ -55,9 +55,8 @@ def _of_stage(stage: Stage, reach: int, items: int) -> tuple[Ints, Ints]:
 
 
 def moved(slates: Lists, base: Lists, k: int) -> Ints:
-    """How far the first k items of each list moved against the baseline's list: the sum of their differences in rank, k at most
-    each and for an item that is not in it; and k for each of the baseline's first k that is gone. An item that a list shows twice
-    counts at its best rank.
+    """How far each list moved against the baseline's: over every item of either's first k, the difference of its ranks, k at most
+    and where a list does not have it. An item that a list shows twice counts at its best rank.
 
     >>> def lists(*items):
     ...     return Lists(np.array([0]), np.zeros(len(items), dtype=np.int64), np.array(items), np.zeros(len(items)))
@@ -68,11 +67,9 @@ def moved(slates: Lists, base: Lists, k: int) -> Ints:
     total = np.zeros(slates.n, dtype=np.int64)
     for start in range(0, slates.n, _TOGETHER):
         some = slice(start, start + _TOGETHER)
-        was, now = _rank_in(theirs[some], ours[some, :k]), _rank_in(ours[some], theirs[some, :k])
-        distance = np.minimum(np.abs(was - np.arange(1, k + 1)), k)
-        away = np.where(was > 0, distance, k) * (ours[some, :k] >= 0)
-        gone = k * ((now == 0) & (theirs[some, :k] >= 0))
-        total[some] = away.sum(axis=1) + gone.sum(axis=1)
+        shown, gone = ours[some, :k], theirs[some, :k]
+        gone = np.where(_rank_in(shown, gone) > 0, -1, gone)  # what is in both counts once
+        total[some] = _distance(shown, theirs[some], k) + _distance(gone, ours[some], k)
     return total
 
 
@@ -84,6 +81,14 @@ def _places(lists: Lists, k: int) -> Ints:
     places = np.full((lists.n, k), -1, dtype=np.int64)
     places[once.position[near], rank[near] - 1] = once.item[near]
     return places
+
+
+def _distance(items: Ints, places: Ints, k: int) -> Ints:
+    """The sum over the items (n, k; -1: none) of how far each is from its rank among some places."""
+    there = _rank_in(places, items)
+    away = np.where(there > 0, np.minimum(np.abs(there - np.arange(1, k + 1)), k), k)
+    total: Ints = (away * (items >= 0)).sum(axis=1)
+    return total
 
 
 def _rank_in(places: Ints, items: Ints) -> Ints:

@@ -277,6 +277,11 @@ class Report:
         return [row for row in self.result.results.targets if row.scope == "requests"]
 
     @property
+    def losses(self) -> list[LedgerRow]:
+        """The ledger where something fell out, and all of that of requests."""
+        return [row for row in self.result.results.targets if row.lost or row.scope == "requests"]
+
+    @property
     def average(self) -> str:
         """The average that decides."""
         written = self.manifest["plan"]["service"]["targets"]["average"]

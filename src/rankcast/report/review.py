@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rankcast.records import Finding
@@ -56,8 +57,8 @@ def comment(studies: Sequence[Reviewed], most: int = MOST_CHARACTERS) -> str:
     if len(studies) > _STUDIES:
         head += ["", f"and {len(studies) - _STUDIES} more studies."]
     start = "\n".join(head) + "\n"
-    shown = [one for one in studies[:_STUDIES] if not one.gone]
-    parts = [_study(one, folded=len(shown) > 2) for one in shown]
+    shown = _together([one for one in studies[:_STUDIES] if not one.gone])
+    parts = [_study(some, folded=len(shown) > 2) for some in shown]
     room = (most - len(start)) // max(1, len(parts))
     return printable(start + "".join(shrunk(part, room) for part in parts))
 
@@ -99,8 +100,21 @@ def _row(one: Reviewed) -> str:
     return f"| {code(one.path)} | {said} | {verdict or cell(one.note or 'not run')} |"
 
 
-def _study(one: Reviewed, folded: bool) -> str:
-    lines = ["", f"#### {code(one.path)}", ""]
+def _together(studies: Sequence[Reviewed]) -> list[list[Reviewed]]:
+    """Studies of which the same is to be said, because only their service changes, in one part."""
+    parts: list[list[Reviewed]] = []
+    for one in studies:
+        same = [part for part in parts if not one.own and replace(part[0], path=one.path) == one]
+        if same:
+            same[0].append(one)
+        else:
+            parts.append([one])
+    return parts
+
+
+def _study(same: Sequence[Reviewed], folded: bool) -> str:
+    one = same[0]
+    lines = ["", f"#### {', '.join(code(each.path) for each in same)}", ""]
     if one.link is not None:
         lines += [f"[The full report]({one.link})", ""]
     lines += [f"- {prose(problem)}" for problem in one.problems[:_LINES]]
@@ -119,7 +133,7 @@ def _study(one: Reviewed, folded: bool) -> str:
     if one.report is not None:
         told = one.report.strip("\n")
         lines += ["", f"<details><summary>The run</summary>\n\n{told}\n</details>"] if folded else ["", told]
-    return "\n".join(lines) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip("\n") + "\n"
 
 
 def _place(finding: Finding) -> str:
