@@ -77,6 +77,15 @@ def relative_interval(row: ComparisonRow) -> str:
     return "–" if row.low is None else f"{signed(row.low)} to {signed(row.high)}"
 
 
+COMPARED = ("variant", "metric", "baseline", "difference", "interval", "p adjusted", "verdict")
+
+
+def compared(row: ComparisonRow) -> tuple[str, ...]:
+    """A difference as the cells of `COMPARED`."""
+    numbers = (number(row.baseline_value), change(row), relative_interval(row), p_value(row.p_adjusted))
+    return (row.variant, row.metric, *numbers, row.verdict or "too few users")
+
+
 def average_interval(row: AverageRow) -> str:
     """The interval of a difference under an average, relative to the baseline where `change` is."""
     if row.low is None or row.high is None:

@@ -14,12 +14,14 @@ from rankcast.comparison.estimates import Estimator
 from rankcast.comparison.table import MetricColumn, Part, Terms, ValuesTable
 from rankcast.comparison.verdicts import Judged, differences, with_verdicts
 from rankcast.config.comparing import Compare
+from rankcast.display import html_table
 from rankcast.errors import RunError, clip, show
 from rankcast.experiment.merge import CLUSTER
 from rankcast.records import ComparisonRow
 from rankcast.runs.folder import Run
 from rankcast.tables import columns as c
 from rankcast.tables.valuesets import group_codes
+from rankcast.text import COMPARED, compared
 
 _FREE = {
     "study",
@@ -49,6 +51,13 @@ class TwoRuns:
     requests: int
     rows: tuple[ComparisonRow, ...]
     left_out: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        head = ("variant", "against", *COMPARED[1:])
+        rows = [(row.variant, row.baseline, *compared(row)[1:]) for row in self.rows]
+        notes = [f"differs beyond the treatment: {line}" for line in self.differs]
+        title = f"{self.first} against {self.second}, on {self.requests:,} requests that both judged"
+        return html_table(head, rows, notes, title)
 
     def document(self) -> dict[str, Any]:
         """As plain values."""

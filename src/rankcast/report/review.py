@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from rankcast.records import Finding
@@ -104,12 +104,19 @@ def _together(studies: Sequence[Reviewed]) -> list[list[Reviewed]]:
     """Studies of which the same is to be said, because only their service changes, in one part."""
     parts: list[list[Reviewed]] = []
     for one in studies:
-        same = [part for part in parts if not one.own and replace(part[0], path=one.path) == one]
+        same = [part for part in parts if not one.own and _said(part[0]) == _said(one)]
         if same:
             same[0].append(one)
         else:
             parts.append([one])
     return parts
+
+
+def _said(one: Reviewed) -> tuple[Any, ...]:
+    """What is to be said of a study besides its name."""
+    fired = tuple((finding.rule, finding.evidence) for finding in one.fired)
+    changes = None if one.change is None else one.change["changes"]
+    return one.own, tuple(one.problems), fired, changes, one.note
 
 
 def _study(same: Sequence[Reviewed], folded: bool) -> str:

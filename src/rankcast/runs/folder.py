@@ -17,8 +17,10 @@ from typing import Any, Literal, TextIO
 import polars as pl
 from pydantic import ValidationError
 
+from rankcast.display import html_table
 from rankcast.errors import RunError
 from rankcast.records import Finding, Result, Results, VariantDecision
+from rankcast.text import COMPARED, compared
 
 _PARTIAL = ".partial"
 _LOCK = ".lock"
@@ -127,6 +129,18 @@ class Run:
             ", ".join(f"{name}: {one.decision}" for name, one in self.result.decision.items()) or "nothing to decide"
         )
         return f"Run({self.result.study} {self.id}; {shown}; {self.folder})"
+
+    def _repr_html_(self) -> str:
+        result = self.result
+        decided = [f"{name}: {one.decision}. {one.because}" for name, one in result.decision.items()]
+        fired = [
+            f"{one.rule} {one.name} ({one.severity}): {one.evidence}" for one in self.findings if one.status == "fired"
+        ]
+        rows = [row for row in result.results.comparisons if row.segment is None]
+        title = f"{result.study}: " + (
+            ", ".join(f"{name} {one.decision}" for name, one in result.decision.items()) or "nothing to decide"
+        )
+        return html_table(COMPARED, map(compared, rows), [*decided, *fired, f"report: {self.report}"], title)
 
 
 def exit_code(decisions: Iterable[str]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from html import escape
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from rankcast.comparison.table import ValuesTable
+from rankcast.display import html_table
 from rankcast.errors import RunError
 from rankcast.evaluate.matching import Truth
 from rankcast.records import ComparisonRow
@@ -140,7 +140,7 @@ class Scores:
 
     def _repr_html_(self) -> str:
         head = ("metric", "value", f"{self.confidence * 100:g} % interval", "requests")
-        return _html(head, self.lines(), self.notes)
+        return html_table(head, self.lines(), self.notes)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         bounds = f"{self.confidence * 100:g} % interval"
-        return _html(
+        return html_table(
             ("metric", "baseline", "difference", "relative", bounds, "adjusted p", "verdict"), self.lines(), ()
         )
 
@@ -200,10 +200,3 @@ def values_frame(requests: pl.Series, columns: Mapping[str, np.ndarray]) -> pl.D
 def finite(value: float | None) -> float | None:
     """A number that JSON can hold."""
     return None if value is None or not isfinite(value) else value
-
-
-def _html(head: tuple[str, ...], rows: list[tuple[str, ...]], notes: tuple[str, ...]) -> str:
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    below = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{below}"

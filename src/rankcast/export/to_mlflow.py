@@ -1,0 +1,154 @@
+"""A run as a run of MLflow: its numbers as metrics, its plan as parameters, its report as an artifact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rankcast.errors import RunError, clip
+from rankcast.runs.folder import Run
+
+RUN = "rankcast.run"  # the tag by which a run is found again
+_TOGETHER = 500  # metrics of one call
+_LONGEST = 5_000  # characters of a tag
+_PARAMETER = 500  # characters of a parameter
+_FILES = ("report.html", "report.md", "result.json", "manifest.json")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The run of MLflow; `before`: it was there already."""
+
+    run_id: str
+    experiment: str
+    before: bool
+
+
+def export_run(run: Run, uri: str | None = None, experiment: str | None = None) -> Exported:
+    """Export a run to a tracking server (`uri`; silent: MLFLOW_TRACKING_URI) once: a second call finds the first.
+
+    `experiment`: silent, the name of the service.
+    """
+    try:
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise RunError(f"rankcast export mlflow: needs an extra: pip install 'rankcast[mlflow]' ({error})") from error
+    name = experiment or str(run.manifest["plan"]["service"]["service"])
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        place = client.get_experiment_by_name(name)
+        place_id = client.create_experiment(name) if place is None else place.experiment_id
+        wanted = f"tags.`{RUN}` = '{run.id}' and attributes.status = 'FINISHED'"
+        earlier = client.search_runs([place_id], wanted, max_results=1)
+        if earlier:
+            return Exported(earlier[0].info.run_id, name, before=True)
+        return Exported(_export(run, client, place_id), name, before=False)
+    except (MlflowException, OSError) as error:
+        raise RunError(
+            f"MLflow refuses the export: {clip(' '.join(str(error).split()), 400)}; look at --uri (or MLFLOW_TRACKING_URI)"
+        ) from error
+
+
+def _export(run: Run, client: Any, place: str) -> str:
+    """Everything; a run that is left half-way is marked as failed, so that the next call starts anew."""
+    made: str = client.create_run(place, tags=_tags(run), run_name=f"{run.result.study} {run.id}").info.run_id
+    try:
+        _log(run, client, made)
+    except BaseException:
+        client.set_terminated(made, status="FAILED")
+        raise
+    client.set_terminated(made, status="FINISHED")
+    return made
+
+
+def _log(run: Run, client: Any, made: str) -> None:
+    from mlflow.entities import Metric, Param
+
+    numbers = metrics_of(run)
+    metrics = [Metric(key, value, 0, 0) for key, value in numbers.items()]
+    for start in range(0, len(metrics), _TOGETHER):
+        client.log_batch(made, metrics=metrics[start : start + _TOGETHER])
+    client.log_batch(
+        made, params=[Param(key, value) for key, value in _parameters(run.manifest["plan"]["study"]).items()]
+    )
+    for name in _FILES:
+        client.log_artifact(made, str(run.folder / name))
+
+
+def metrics_of(run: Run) -> dict[str, float]:
+    """Every value and difference over all targets, by a name that MLflow takes: `two_tower/ndcg_at_10`,
+    `two_tower/ndcg_at_10/relative`.
+    """
+    found: dict[str, float] = {}
+    for key, value in _numbers(run):
+        plain = name_of(key)
+        unique, number = plain, 1
+        while unique in found:
+            number += 1
+            unique = f"{plain}_{number}"
+        found[unique] = value
+    return found
+
+
+def name_of(text: str) -> str:
+    """A name as MLflow takes it: `@` becomes `_at_`, whatever else it refuses an underscore.
+
+    >>> name_of("two_tower/ndcg@10"), name_of("exposure_gini(by=item.company_id)@20")
+    ('two_tower/ndcg_at_10', 'exposure_gini_by_item.company_id_at_20')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_./-]+", "_", text.replace(")@", "@").replace("@", "_at_"))
+    return "/".join(part.strip("_") or "_" for part in plain.split("/"))[:240]
+
+
+def _numbers(run: Run) -> Iterator[tuple[str, float]]:
+    results = run.results
+    for row in results.metrics:
+        if row.segment is None and row.value is not None:
+            yield f"{_plain(row.variant)}/{row.metric}", row.value
+    for change in results.comparisons:
+        if change.segment is None:
+            bounds = change.shown_bounds or (None, None)
+            parts = {
+                "difference": change.difference,
+                "relative": change.relative,
+                "relative_low": bounds[0],
+                "relative_high": bounds[1],
+                "p_adjusted": change.p_adjusted,
+            }
+            for name, value in parts.items():
+                if value is not None:
+                    yield f"{_plain(change.variant)}/{change.metric}/{name}", value
+    if results.fidelity is not None and results.fidelity.overlap is not None:
+        yield "fidelity/overlap", results.fidelity.overlap
+
+
+def _plain(variant: str) -> str:
+    """A variant's name as one part of a path."""
+    return variant.replace("/", "_")
+
+
+def _tags(run: Run) -> dict[str, str]:
+    told = {RUN: run.id, "rankcast.study": run.result.study}
+    for name, one in run.decision.items():
+        told[f"rankcast.decision.{name_of(_plain(name))}"] = one.decision
+    fired = [one.rule for one in run.findings if one.status == "fired"]
+    because = "\n".join(f"- **{name}: {one.decision}.** {one.because}" for name, one in run.decision.items())
+    return {**told, "rankcast.fired": ", ".join(fired), "mlflow.note.content": clip(because, _LONGEST)}
+
+
+def _parameters(study: Mapping[str, Any]) -> dict[str, str]:
+    """What a reader looks for first; the whole plan is in manifest.json."""
+    told = {
+        "study": study["study"],
+        "owner": study.get("owner"),
+        "period": f"{study['period']['from']} to {study['period']['to']}",
+        "baseline": study["baseline"],
+        "variants": ", ".join(study["variants"]),
+        "treatment": ", ".join(study["treatment"]),
+        "primary": study["metrics"]["primary"],
+        "seed": study["seed"],
+    }
+    return {key: clip(str(value), _PARAMETER) for key, value in told.items() if value is not None}
