@@ -329,7 +329,10 @@ class _Experiment:
         if made.earlier is not None:
             work["lists_of"] = made.earlier.name
         files = {
-            name: {"path": os.path.relpath(file.path, self._place()), "text": file.text}
+            name: {
+                "path": file.path if self.desk.travels else os.path.relpath(file.path, self._place()),
+                "text": file.text,
+            }
             for name, file in plan.texts.items()
         }
         return manifest(

@@ -26,8 +26,10 @@ def command(
     memory: Annotated[str, typer.Option(help="About how much memory a run may use, such as 500MB or 2GB.")] = "2GB",
     processes: Annotated[int, typer.Option(min=1, max=256, help="How many processes share the work.")] = 1,
     repeat: Annotated[
-        Path | None,
-        typer.Option("--from", help="A run folder: make that run again from its manifest.", show_default=False),
+        str | None,
+        typer.Option(
+            "--from", help="A run (folder, address or id): make it again from its manifest.", show_default=False
+        ),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", help="text; json: result.json; sarif, github: the findings.")

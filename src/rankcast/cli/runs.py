@@ -41,6 +41,7 @@ def command(
 
     if decision is not None and decision not in _DECISIONS:
         raise ConfigError(f"--decision {decision}: expected {', '.join(_DECISIONS)}")
+    day = "" if since is None else _day(since)
     store = open_store(out)
     every = store.find(lambda error: typer.echo(f"left out: {plain(str(error))}", err=True))
     found = [
@@ -49,7 +50,7 @@ def command(
         if one.matches(" ".join(words or []))
         and study in (None, one.study)
         and (decision is None or decision in one.decision.values())
-        and (since is None or one.started[: len(_day(since))] >= since)
+        and (since is None or one.started[:10] >= day)
     ]
     if last is not None:
         newest = sorted(found, key=lambda one: one.started)[-last:]

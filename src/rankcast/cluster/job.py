@@ -16,6 +16,8 @@ STUDY, SCRATCH = "/study", "/scratch"
 CONTENT = "rankcast/content"  # annotation: what the Job was made of
 _USER = 10001
 _MOST_NAME = 52  # characters, which leaves room for what Kubernetes adds to the names of pods
+# The volume belongs to another user than the one who clones into it, which git refuses unless it is told.
+_TRUSTED = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": STUDY}
 _CLONE = """\
 set -eu
 git init -q /study
@@ -145,6 +147,7 @@ def _container(files: Files, submit: Submit) -> dict[str, Any]:
         "RANKCAST_EPITAPH": "/dev/termination-log",
         "HOME": SCRATCH,
         "TMPDIR": SCRATCH,
+        **_TRUSTED,
     }
     resources = {"cpu": asked.cpu, "memory": asked.memory, "ephemeral-storage": asked.disk}
     mounts = [{"name": "study", "mountPath": STUDY, "readOnly": True}, {"name": "scratch", "mountPath": SCRATCH}]
@@ -156,9 +159,9 @@ def _container(files: Files, submit: Submit) -> dict[str, Any]:
         "name": CONTAINER,
         "image": submit.image,
         "command": ["rankcast"],
-        "args": ["run", f"{STUDY}/{files.study}", "--out", submit.out, *work],
+        "args": ["run", _literal(f"{STUDY}/{files.study}"), "--out", _literal(submit.out), *work],
         "env": [
-            *({"name": name, "value": value} for name, value in {**submit.env, **own}.items()),
+            *({"name": name, "value": _literal(value)} for name, value in {**submit.env, **own}.items()),
             *(_from_secret(name, one) for name, one in submit.secrets.items()),
         ],
         "resources": {
@@ -174,9 +177,10 @@ def _container(files: Files, submit: Submit) -> dict[str, Any]:
 
 def _clone(git: FromGit, files: Files) -> dict[str, Any]:
     env: list[dict[str, Any]] = [
-        {"name": "REPOSITORY", "value": git.repository},
+        {"name": "REPOSITORY", "value": _literal(git.repository)},
         {"name": "COMMIT", "value": files.commit},
         {"name": "HOME", "value": SCRATCH},
+        *({"name": name, "value": value} for name, value in _TRUSTED.items()),
     ]
     if git.token is not None:
         env.append(_from_secret("GIT_TOKEN", git.token))
@@ -210,18 +214,14 @@ def _confined() -> dict[str, Any]:
     }
 
 
-_UNITS = {
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-    "": 1,
-    "m": 1e-3,
-}
+def _literal(text: str) -> str:
+    """A text that means itself: Kubernetes puts variables in place of `$(NAME)`."""
+    return text.replace("$", "$$")
+
+
+_UNITS = {"": 1.0, "m": 1e-3}
+_UNITS |= {unit: 1000.0 ** (at + 1) for at, unit in enumerate(("k", "M", "G", "T", "P", "E"))}
+_UNITS |= {unit: 1024.0 ** (at + 1) for at, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
 
 
 def bytes_of(quantity: str) -> float:
@@ -230,5 +230,5 @@ def bytes_of(quantity: str) -> float:
     >>> bytes_of("8Gi") == 8 * 2**30, bytes_of("1.5G")
     (True, 1500000000.0)
     """
-    digits = quantity.rstrip("kMGTim")
+    digits = quantity.rstrip("kKMGTPEim")
     return float(digits) * _UNITS[quantity[len(digits) :]]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from rankcast.cluster.client import Cluster, ConflictError
 from rankcast.cluster.follow import End
 from rankcast.cluster.job import Files, manifests
 from rankcast.config.environment import names_in
 from rankcast.config.plan import Plan
+from rankcast.config.problems import message_of
+from rankcast.config.service import Table
+from rankcast.config.study import PythonVariant
 from rankcast.config.submit import FromGit, Submit
+from rankcast.config.yaml import load
 from rankcast.errors import ConfigError, Problem, RunError, clip
 from rankcast.repository import Repository
 from rankcast.runs.folder import Run
@@ -61,12 +67,19 @@ def prepare(study: Path, out: str | None = None) -> Submission:
             Problem("no `submit`: expected at least an image and where runs are kept (image, out)", plan.service_file)
         )
     if out is not None:
-        submit = Submit.model_validate({**submit.model_dump(exclude={"out"}), "out": out})
+        submit = _elsewhere(submit, out)
     files = _files(plan, submit)
     problems = list(_problems(plan, submit))
     if problems:
         raise ConfigError(problems)
     return Submission(plan.study.study, submit, tuple(manifests(plan.study.study, files, submit)))
+
+
+def _elsewhere(submit: Submit, out: str) -> Submit:
+    try:
+        return submit.model_copy(update={"out": Submit.model_validate({"image": submit.image, "out": out}).out})
+    except ValidationError as error:
+        raise ConfigError(f"--out: {message_of(error.errors(include_url=False)[0], Submit)}") from error
 
 
 def send(submission: Submission, cluster: Cluster, again: bool = False) -> Sent:
@@ -142,7 +155,8 @@ def _problems(plan: Plan, submit: Submit) -> Iterator[Problem]:
     """What a pod would stumble over."""
     known = {*submit.env, *submit.secrets}
     for name, file in (("study", plan.study_file), ("service", plan.service_file)):
-        for variable in dict.fromkeys(names_in(plan.texts[name].text)):
+        written = json.dumps(load(plan.texts[name].text, file).values, default=str)  # without comments
+        for variable in dict.fromkeys(names_in(written)):
             if variable not in known:
                 yield Problem(
                     f"the pod has no variable {variable}, which this file names; expected it under `submit.env` or "
@@ -160,26 +174,32 @@ def _problems(plan: Plan, submit: Submit) -> Iterator[Problem]:
             "submit.out",
         )
     if not isinstance(submit.files, FromGit):
-        for key, path in _paths(plan.document()):
+        for path in dict.fromkeys(_paths((plan.service, plan.study, *_step_tables(plan)))):
             if not path.startswith(("/", "${")) and "://" not in path:
                 yield Problem(
-                    f"{key}: {clip(path, 120)} is relative, and a pod with a ConfigMap has the two files only; expected an "
+                    f"{clip(path, 120)} is relative, and a pod with a ConfigMap has the two files only; expected an "
                     "absolute path on a volume, or ${NAME} from `submit.env`"
                 )
 
 
-def _paths(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def _step_tables(plan: Plan) -> list[Table]:
+    return [step.table for variant in plan.variants for step in variant.steps if step.table is not None]
+
+
+def _paths(value: object) -> Iterator[str]:
     """Where files are read from."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            where = f"{key}.{name}" if key else str(name)
-            if name in ("path", "reads"):
-                yield from ((where, path) for path in ([inner] if isinstance(inner, str) else inner))
-            elif name == "files" and isinstance(inner, dict):
-                for written in inner.values():
-                    yield from ((where, path) for path in ([written] if isinstance(written, str) else written))
-            else:
-                yield from _paths(inner, where)
-    elif isinstance(value, list):
+    if isinstance(value, Table):
+        yield from value.path or ()
+        for written in value.files.values():
+            yield from written
+    elif isinstance(value, PythonVariant):
+        yield from value.reads
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _paths(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _paths(inner)
+    elif isinstance(value, tuple | list):
         for inner in value:
-            yield from _paths(inner, key)
+            yield from _paths(inner)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from rankcast.config.fields import DurationField, Name, Names, Several, Strict, wrong
 from rankcast.errors import show
 from rankcast.tables.duration import Duration
 
-_QUANTITY = re.compile(r"[1-9][0-9]*(\.[0-9]+)?(m|[kMGT]i?)?|0\.[0-9]+")
+_QUANTITY = re.compile(r"(?=[0-9.]*[1-9])[0-9]+(\.[0-9]+)?(m|k|[MGTPE]|[KMGTPE]i)?")
 _DNS = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = ("RANKCAST_", "HOME", "PATH")
+_RESERVED = re.compile(r"(RANKCAST_|GIT_CONFIG_).*|HOME|PATH|TMPDIR")
 
 
 def _quantity(value: object) -> str:
@@ -31,7 +31,7 @@ def _dns(value: str) -> str:
 
 
 def _variable(value: str) -> str:
-    if not _VARIABLE.fullmatch(value) or value.startswith(_RESERVED):
+    if not _VARIABLE.fullmatch(value) or _RESERVED.fullmatch(value):
         raise wrong(f"expected the name of a variable that is not Rankcast's own, found {show(value)}")
     return value
 
@@ -165,3 +165,10 @@ class Submit(Strict):
     """further labels"""
     annotations: dict[str, str] = Field(default_factory=dict)
     """further annotations"""
+
+    @model_validator(mode="after")
+    def _once(self) -> Submit:
+        twice = sorted(set(self.env) & set(self.secrets))
+        if twice:
+            raise wrong(f"{', '.join(twice)}: expected in `env` or in `secrets`, found in both")
+        return self

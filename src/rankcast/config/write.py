@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from io import StringIO
 from typing import Any
+
+_PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_. -]*[A-Za-z0-9/_]|[A-Za-z]")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})  # in some version no texts
 
 
 def to_yaml(document: Any) -> str:
@@ -14,9 +18,30 @@ def to_yaml(document: Any) -> str:
 
 
 def to_old_yaml(document: Any) -> str:
-    """YAML that readers of version 1.1 understand too, to whom a bare `on` is a truth."""
-    text = _dump(document, flow=False, width=110, version=(1, 1))
-    return text.partition("---\n")[2]
+    """YAML that readers of 1.1 and of 1.2 understand alike: to the one a bare `on` is a truth, to the other `0o17` a number."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Quoting(SafeRepresenter):
+        """Quotes every text that is not plainly a text."""
+
+        def represent_str(self, data: str) -> Any:
+            style = None if _PLAIN.fullmatch(data) and data.lower() not in _WORDS else '"'
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+        def ignore_aliases(self, _: Any) -> bool:
+            return True
+
+    Quoting.add_representer(str, Quoting.represent_str)
+    writer = YAML(typ="safe", pure=True)
+    writer.Representer = Quoting
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.allow_unicode = True
+    writer.width = sys.maxsize
+    stream = StringIO()
+    writer.dump(document, stream)
+    return stream.getvalue()
 
 
 def scalar(text: str) -> str:
@@ -30,7 +55,7 @@ def scalar(text: str) -> str:
     return _dump([text], flow=True, width=sys.maxsize).strip()[1:-1]
 
 
-def _dump(document: Any, flow: bool, width: int, version: tuple[int, int] | None = None) -> str:
+def _dump(document: Any, flow: bool, width: int) -> str:
     from ruamel.yaml import YAML
 
     writer = YAML(typ="safe", pure=True)
@@ -38,8 +63,6 @@ def _dump(document: Any, flow: bool, width: int, version: tuple[int, int] | None
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.allow_unicode = True
     writer.width = width
-    writer.version = version
-    writer.representer.ignore_aliases = lambda *_: True
     stream = StringIO()
     writer.dump(document, stream)
     return stream.getvalue()

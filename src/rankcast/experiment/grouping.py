@@ -22,6 +22,7 @@ from rankcast.tables.logs import Floats, Ints, Logs
 from rankcast.tables.valuesets import group_codes
 
 MOST_SEGMENTS = 100  # values of a segment column that are compared; the rest is counted
+MOST_ROWS = 200_000  # comparisons of all segments, variants and metrics; of more, columns have fewer values
 MOST_DAYS = 62  # that are told apart; of longer periods, weeks are
 _EXAMPLES = 3
 
@@ -98,17 +99,20 @@ def parts_of(columns: Columns, requests: Ints) -> tuple[list[Part], list[Count]]
     """All of some requests, then each value of each segment column (null last); the most frequent values where there are many."""
     parts = [Part(None, np.ones(len(requests), dtype=bool))]
     counts = []
+    study, columns_asked = columns.plan.study, len(columns.plan.study.segments)
+    rows = max(1, columns_asked * len(study.variants) * len(columns.plan.metrics))
+    most = min(MOST_SEGMENTS, max(2, MOST_ROWS // rows))
     for at, segment in enumerate(columns.plan.study.segments):
         with place_of(columns.plan, columns.plan.study_file, "segments", at).blamed():
             codes, values = _coded(columns, segment, requests)
         present, sizes = np.unique(codes, return_counts=True)
-        kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SEGMENTS])
-        if len(present) > MOST_SEGMENTS:
+        kept = np.sort(np.argsort(-sizes, kind="stable")[:most])
+        if len(present) > most:
             counts.append(
                 Count(
                     table="segments",
-                    what=f"values of {segment.name} beyond the {MOST_SEGMENTS} most frequent",
-                    count=len(present) - MOST_SEGMENTS,
+                    what=f"values of {segment.name} beyond the {most} most frequent",
+                    count=len(present) - most,
                     of=len(present),
                 )
             )

@@ -20,6 +20,7 @@ from rankcast.records import (
     MetricRow,
     Result,
     StepRow,
+    VariantDecision,
 )
 from rankcast.report.lists import ListSample
 
@@ -116,6 +117,14 @@ class Report:
     def confidence(self) -> str:
         """The confidence of all intervals, as people say it."""
         return f"{self.study['compare']['confidence'] * 100:g} %"
+
+    @property
+    def decisions(self) -> list[tuple[list[str], VariantDecision]]:
+        """Every decision, with the variants for which it is the same, for the same reason."""
+        together: dict[VariantDecision, list[str]] = {}
+        for name, one in self.result.decision.items():
+            together.setdefault(one, []).append(name)
+        return [(names, one) for one, names in together.items()]
 
     @property
     def fired(self) -> list[Finding]:

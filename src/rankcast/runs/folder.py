@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import polars as pl
-from pydantic import ValidationError
 
 from rankcast.display import html_table
 from rankcast.errors import RunError
@@ -47,7 +46,7 @@ class Run:
         """`result.json`, checked against its schema."""
         try:
             return Result.model_validate_json((self.folder / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(
                 f"{self.folder} is not a run that this version can read ({type(error).__name__}); remove it to run again"
             ) from error

@@ -37,11 +37,16 @@ class Bucket:
 
     def __post_init__(self) -> None:
         found = urlsplit(self.url)
+        if "@" in found.netloc:  # what stands before it may be a secret
+            raise RunError(
+                "expected s3://bucket/prefix, found an address with `@`; credentials come from AWS_* variables"
+            )
         if found.scheme != "s3":
             raise RunError(f"expected a folder or s3://bucket/prefix, found {clip(self.url, 120)}")
-        if not found.netloc or found.query or found.fragment or "@" in found.netloc or ":" in found.netloc:
+        odd = found.query or found.fragment or ":" in found.netloc or "" in found.path.rstrip("/").split("/")[1:]
+        if not found.netloc or odd:
             raise RunError(
-                f"expected s3://bucket/prefix, found {clip(self.url, 120)}; credentials and endpoints come from AWS_* variables"
+                f"expected s3://bucket/prefix, found {clip(self.url, 120)}; region and endpoint come from AWS_* variables"
             )
 
     def objects(self, below: str = "") -> list[str]:
@@ -124,6 +129,10 @@ class Bucket:
         options: dict[str, Any] = {"connect_timeout": 10, "request_timeout": 60}
         if endpoint:
             where = urlsplit(endpoint)
+            if where.scheme not in ("http", "https") or not where.netloc:
+                raise RunError(
+                    f"AWS_ENDPOINT_URL: expected an address such as http://localhost:9000, found {clip(endpoint, 120)}"
+                )
             options |= {"endpoint_override": where.netloc, "scheme": where.scheme}
         with self._told("find its region"):
             if not endpoint and not region:
@@ -135,7 +144,7 @@ class Bucket:
         """What storage refuses is told with its address, and what to look at."""
         try:
             yield
-        except OSError as error:
+        except (OSError, ValueError) as error:
             said = clip(" ".join(str(error).split()), _LONGEST)
             raise RunError(
                 f"{self.url}: cannot {what}: {said}; look at the bucket's name and region (AWS_REGION), at the credentials "

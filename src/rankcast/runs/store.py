@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from rankcast.errors import RunError
 from rankcast.runs import folder as folders
 from rankcast.runs.folder import Run
@@ -32,10 +30,13 @@ Kept = Callable[[Path], bool]
 
 @dataclass(frozen=True)
 class Desk:
-    """A folder to write a run into. `put_aside`: what is whole by now may be kept elsewhere, in case this machine goes."""
+    """A folder to write a run into. `put_aside`: what is whole by now may be kept elsewhere, in case this machine goes.
+    `travels`: it will be opened on other machines, so that no path can be told from it.
+    """
 
     folder: Path
     put_aside: Callable[[], None] = lambda: None
+    travels: bool = False
 
 
 class Store(ABC):
@@ -160,7 +161,7 @@ class BucketStore(Store):
     def short(self, study: str, run: str) -> Summary:
         told = self.bucket.read(f"{study}/{run}/{SUMMARY}")
         if told is not None:
-            with suppress(ValidationError):
+            with suppress(ValueError):
                 return Summary.model_validate_json(told)
         found = self.get(study, run)
         if found is None:
@@ -180,7 +181,7 @@ class BucketStore(Store):
             self._take_up(aside, folder)
             put_aside = partial(self._put_aside, aside, folder)
             try:
-                yield Desk(folder, partial(put_aside, every=_EVERY))
+                yield Desk(folder, partial(put_aside, every=_EVERY), travels=True)
             except BaseException:
                 with suppress(RunError):  # what went wrong before is what must be told
                     put_aside(every=0)
@@ -264,11 +265,11 @@ def open_run(name: str, out: str | Path) -> Run:
 
 def _short(run: Run) -> Summary:
     """A run in short, from its summary or (an earlier version's) from the rest."""
-    with suppress(OSError, ValidationError):
+    with suppress(OSError, ValueError):
         return Summary.model_validate_json((run.folder / SUMMARY).read_text(encoding="utf-8"))
     try:
         return summary_of(run.result, run.manifest)
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{run.folder} is not a run that this version can read ({type(error).__name__}); remove it to run again"
         ) from error
