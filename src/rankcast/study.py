@@ -330,7 +330,7 @@ class _Experiment:
             work["lists_of"] = made.earlier.name
         files = {
             name: {
-                "path": file.path if self.desk.travels else os.path.relpath(file.path, self._place()),
+                "path": file.path if self.desk.token else os.path.relpath(file.path, self._place()),
                 "text": file.text,
             }
             for name, file in plan.texts.items()
@@ -343,7 +343,7 @@ class _Experiment:
             clock.stages,
             clock.started,
             plan.study_folder,
-            Repeat(files, made.code, provenance.private_hash(plan), made.replay, work),
+            Repeat(files, made.code, provenance.private_hash(plan), made.replay, work, self.desk.token),
         )
 
     def _place(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
 import typer
@@ -12,7 +13,6 @@ from rankcast.cli.show import OUT
 from rankcast.errors import RunError
 
 NAME, NEEDS_ARGUMENTS = "serve", False
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @guarded
@@ -26,13 +26,14 @@ def command(
     Read-only. It listens on this machine alone unless --host says otherwise.
     """
     try:
+        import starlette.applications  # noqa: F401 - to tell that it is missing
         import uvicorn
-
-        from rankcast.serving.app import application
     except ImportError as error:
         raise RunError(f"rankcast serve: needs an extra: pip install 'rankcast[serve]' ({error})") from error
     from rankcast.runs.store import open_store
+    from rankcast.serving.app import application
 
+    place = _address(host)
     app = application(open_store(out), host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
@@ -43,7 +44,18 @@ def command(
             raise RunError(f"cannot listen on {host}, port {port} ({error}); --port chooses another one") from error
         shown = f"[{host}]" if ":" in host else host
         typer.echo(f"runs of {out}: http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", err=True)
-        if host not in _LOCAL:
+        if not place.is_loopback:
             typer.echo("everybody who reaches this address can read all of these runs", err=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            typer.echo("ended", err=True)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address:
+    """The address that a host stands for."""
+    try:
+        return ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise RunError(f"--host {host!r}: expected an address of this machine, such as 127.0.0.1 or 0.0.0.0") from error

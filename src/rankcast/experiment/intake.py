@@ -50,16 +50,17 @@ class Intake:
         """Of what an interrupted run left, only whole shards and recorded answers are of use; none where the lists are there
         from an earlier run.
         """
-        whole = set(saved.names(self.folder)) if self.earlier is None else set()
+        saved.drop_overlaps(self.folder)
+        whole = trails.told(self.folder, saved.names(self.folder)) if self.earlier is None else set()
         for path in list(self.folder.iterdir()):
             if path.is_dir() and path.name not in {saved.SLATES, saved.REPLAYS, trails.TRAILS, ANSWERS}:
                 shutil.rmtree(path)
             elif path.is_file() and path.suffix in {".json", ".html", ".md"}:
                 path.unlink()
-        for name in (saved.SLATES, saved.REPLAYS):
+        for name in (saved.SLATES, saved.REPLAYS, trails.TRAILS):
             (self.folder / name).mkdir(exist_ok=True)
             for path in list((self.folder / name).iterdir()):
-                if path.name.startswith(".") or path.stem not in whole:
+                if path.name.startswith(".") or not (path.stem in whole or (whole and path.name == trails.WHOLE)):
                     path.unlink()
 
     def load(self) -> Loaded:

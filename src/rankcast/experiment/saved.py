@@ -48,6 +48,17 @@ def names(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / REPLAYS).glob("shard-*.json"))
 
 
+def drop_overlaps(folder: Path) -> None:
+    """Remove shards that hold requests of others: two machines may have cut the same work in two ways."""
+    seen: pl.Series | None = None
+    for name in names(folder):
+        mine = requests_of(folder, name)
+        if seen is not None and mine.is_in(seen.implode()).any():
+            (folder / REPLAYS / f"{name}.json").unlink()
+        else:
+            seen = mine if seen is None else pl.concat([seen, mine])
+
+
 def requests_of(folder: Path, name: str) -> pl.Series:
     """The request ids of a shard."""
     frame = pl.read_parquet(folder / REPLAYS / f"{name}.parquet", columns=[c.VARIANT, c.REQUEST_ID])

@@ -7,7 +7,7 @@ these are depends on nothing but the lists: not on metrics, so that an earlier r
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +45,24 @@ def gather(folder: Path, earlier: Path | None) -> None:
         place.mkdir(exist_ok=True)
         shutil.copyfile(earlier / TRAILS / WHOLE, place / WHOLE)
         return
+    if (place / WHOLE).is_file():
+        return  # everything was done before, but for the very end
     rows = pl.concat([pl.read_parquet(path, glob=False) for path in _parts(folder)])
     told = rows.filter(pl.col(STEP).is_null())
     most = told.filter(pl.col(MOVED) > 0).sort(MOVED, c.REQUEST_ID, descending=[True, False])
     kept = [part.head(MOST_MOVED) for part in most.partition_by(c.VARIANT)]
     wanted = pl.concat([told.filter(PROBED), *kept])[c.REQUEST_ID].unique()
     whole = rows.filter(pl.col(c.REQUEST_ID).is_in(wanted.implode())).drop(PROBED)
-    whole.sort(c.REQUEST_ID, c.VARIANT, maintain_order=True).write_parquet(place / WHOLE)
+    partial = place / f".{WHOLE}"
+    whole.sort(c.REQUEST_ID, c.VARIANT, maintain_order=True).write_parquet(partial)
+    partial.rename(place / WHOLE)
+
+
+def told(folder: Path, shards: Sequence[str]) -> set[str]:
+    """Those of some shards whose trails are there; all of them where these were gathered."""
+    if (folder / TRAILS / WHOLE).is_file():
+        return set(shards)
+    return set(shards) & {path.stem for path in _parts(folder)}
 
 
 def tidy(folder: Path) -> None:

@@ -23,7 +23,7 @@ _PACKAGES = ("rankcast", "polars", "numpy", "duckdb", "scipy", "pydantic")
 @dataclass(frozen=True)
 class Repeat:
     """What it takes to repeat a run besides the data: both files as they were, and where; hashes of private modules and of
-    what variables filled in; the id of the lists; how the work was done.
+    what variables filled in; the id of the lists; how the work was done; what the names of tables in a bucket begin with.
     """
 
     files: Mapping[str, Mapping[str, str]]
@@ -31,6 +31,7 @@ class Repeat:
     variables: str
     replay: str
     work: Mapping[str, Any]
+    token: str | None = None
 
 
 def manifest(
@@ -59,6 +60,7 @@ def manifest(
         "seed": seed,
         "engine": "local",
         "work": dict(repeat.work),
+        **({} if repeat.token is None else {"token": repeat.token}),
         "machine": {
             "python": platform.python_version(),
             "system": platform.system(),

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from rankcast.errors import RunError, clip
 
@@ -51,11 +52,12 @@ class Bucket:
 
     def objects(self, below: str = "") -> list[str]:
         """The keys below a prefix, sorted."""
+        files = self._files
         from pyarrow.fs import FileSelector, FileType
 
         root = self._path(below)
         with self._told(f"list {below or 'runs'}"):
-            found = self._files.get_file_info(FileSelector(root, allow_not_found=True, recursive=True))
+            found = files.get_file_info(FileSelector(root, allow_not_found=True, recursive=True))
             if not found and self._files.get_file_info(self._path("").split("/")[0]).type == FileType.NotFound:
                 raise OSError("there is no such bucket")
         start = len(self._path("").rstrip("/")) + 1
@@ -63,10 +65,11 @@ class Bucket:
 
     def has(self, key: str) -> bool:
         """Whether there is such an object."""
+        files = self._files
         from pyarrow.fs import FileType
 
         with self._told(f"look for {key}"):
-            return bool(self._files.get_file_info(self._path(key)).type == FileType.File)
+            return bool(files.get_file_info(self._path(key)).type == FileType.File)
 
     def read(self, key: str) -> bytes | None:
         """An object; None where it is not there."""
@@ -80,7 +83,7 @@ class Bucket:
         """Copy objects to files, each of which appears whole or not at all."""
 
         def copy(key: str, file: Path) -> None:
-            partial = file.with_name(f".{file.name}.part{os.getpid()}")
+            partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
             file.parent.mkdir(parents=True, exist_ok=True)
             with self._told(f"read {key}"):
                 self._copy_files(self._path(key), str(partial), source_filesystem=self._files)

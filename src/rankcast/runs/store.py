@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from rankcast.errors import RunError
 from rankcast.runs import folder as folders
@@ -22,6 +23,7 @@ from rankcast.runs.summary import Summary, summary_of
 
 SUMMARY = "summary.json"
 _SMALL = ("manifest.json", "result.json", "report.html", "report.md", SUMMARY)
+_TABLES = ("slates", "replays", "trails")  # of a shard
 _LAST = "result.json"  # written last: a run that has it is whole
 _TOGETHER = 8  # summaries that are read at a time
 _EVERY = 60.0  # seconds between two times that shards are put aside
@@ -31,12 +33,12 @@ Kept = Callable[[Path], bool]
 @dataclass(frozen=True)
 class Desk:
     """A folder to write a run into. `put_aside`: what is whole by now may be kept elsewhere, in case this machine goes.
-    `travels`: it will be opened on other machines, so that no path can be told from it.
+    `token`: on the names of its tables in a bucket; such a run is opened on other machines, so that no path can be told from it.
     """
 
     folder: Path
     put_aside: Callable[[], None] = lambda: None
-    travels: bool = False
+    token: str | None = None
 
 
 class Store(ABC):
@@ -130,17 +132,21 @@ class FolderStore(Store):
         return str(run.folder)
 
 
+class _DoneElsewhereError(Exception):
+    """Another machine finished the run meanwhile."""
+
+
 @dataclass(frozen=True)
 class BucketStore(Store):
-    """Runs in a bucket, with a folder on this machine that holds what was written or opened here.
+    """Runs in a bucket, with a folder on this machine that remembers what was written or opened here.
 
-    A run is uploaded whole, `result.json` last, so that others see it whole or not at all. Shards that are done are put aside in
-    the bucket from time to time, and at the end of a run that is stopped: another machine takes it up from there.
+    A run is uploaded whole, `result.json` last, so that others see it whole or not at all. Its tables bear a token of whoever
+    wrote them, which its manifest names: two machines that write the same run at the same time never mix. Shards that are done are
+    put aside in the bucket from time to time, and at the end of a run that is stopped: another machine takes it up from there.
     """
 
     bucket: Bucket
     cache: Path
-    _memory: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.bucket.url
@@ -149,6 +155,8 @@ class BucketStore(Store):
         if not self.bucket.has(f"{study}/{run}/{_LAST}"):
             return None
         folder = folders.place(self.cache, study, run)
+        if folder.exists() and not self._still(study, run, folder):
+            shutil.rmtree(folder)
         missing = [name for name in _SMALL if not (folder / name).is_file()]
         there = set(self.bucket.objects(f"{study}/{run}")) if missing else set()
         self.bucket.get((key, folder / name) for name in missing if (key := f"{study}/{run}/{name}") in there)
@@ -170,23 +178,30 @@ class BucketStore(Store):
 
     @contextmanager
     def writing(self, study: str, run: str, kept: Kept, wait: Callable[[], None]) -> Iterator[Desk | None]:
-        place = folders.place(self.cache, study, run)
-        if place.exists():
-            shutil.rmtree(place)  # remembered here, gone from the bucket
-        aside = f"{study}/.{run}.partial"
-        with folders.writing(place, kept, wait) as folder:
-            if folder is None or self.get(study, run) is not None:
+        place, aside = folders.place(self.cache, study, run), f"{study}/.{run}.partial"
+        token = uuid4().hex[:8]
+        try:
+            with folders.writing(place, kept, wait) as folder:
+                if folder is None or self.bucket.has(f"{study}/{run}/{_LAST}"):
+                    raise _DoneElsewhereError
+                self._take_up(aside, folder)
+                put_aside = _Aside(self.bucket, f"{aside}/{token}", folder)
+                try:
+                    yield Desk(folder, put_aside.now_and_then, token)
+                except BaseException:
+                    with suppress(RunError):  # what went wrong before is what must be told
+                        put_aside.now()
+                    raise
+                self._upload(folder, f"{study}/{run}", token)
+        except _DoneElsewhereError:
+            shutil.rmtree(place.parent / f".{run}.partial", ignore_errors=True)
+            if self.bucket.has(f"{study}/{run}/{_LAST}"):
                 yield None
                 return
-            self._take_up(aside, folder)
-            put_aside = partial(self._put_aside, aside, folder)
-            try:
-                yield Desk(folder, partial(put_aside, every=_EVERY), travels=True)
-            except BaseException:
-                with suppress(RunError):  # what went wrong before is what must be told
-                    put_aside(every=0)
-                raise
-            self._upload(folder, f"{study}/{run}")
+            shutil.rmtree(place)  # remembered here, gone from the bucket
+            with self.writing(study, run, kept, wait) as desk:
+                yield desk
+            return
         self.bucket.remove(self.bucket.objects(aside))
 
     def replayed_before(self, study: str, replay: str) -> Path | None:
@@ -201,40 +216,75 @@ class BucketStore(Store):
     def whereabouts(self, run: Run) -> str:
         return f"{self.bucket.url.rstrip('/')}/{run.folder.parent.name}/{run.id}"
 
+    def _still(self, study: str, run: str, folder: Path) -> bool:
+        """Whether what is remembered here is what is in the bucket."""
+        name = SUMMARY if (folder / SUMMARY).is_file() else "manifest.json"
+        told = self.bucket.read(f"{study}/{run}/{name}")
+        return told is not None and (folder / name).is_file() and (folder / name).read_bytes() == told
+
     def _bring(self, study: str, run: str, name: str) -> None:
-        """Bring one of a run's tables here."""
+        """Bring one of a run's tables here: the files that its manifest's token is on."""
         place = folders.place(self.cache, study, run)
-        keys = self.bucket.objects(f"{study}/{run}/{name}")
-        missing = [key for key in keys if not (place / name / key.rpartition("/")[2]).is_file()]
-        self.bucket.get((key, place / name / key.rpartition("/")[2]) for key in missing)
+        mark = f"{Run(place).manifest.get('token')}."
+        marked = [
+            (key, place / name / key.rpartition("/")[2].removeprefix(mark))
+            for key in self.bucket.objects(f"{study}/{run}/{name}")
+            if mark == "None." or key.rpartition("/")[2].startswith(mark)
+        ]
+        self.bucket.get(pair for pair in marked if not pair[1].is_file())
 
     def _take_up(self, aside: str, folder: Path) -> None:
-        """What another machine put aside before it went."""
-        keys = self.bucket.objects(aside)
-        self.bucket.get((key, folder / key[len(aside) + 1 :]) for key in keys if not key.endswith(".json"))
-        self.bucket.get((key, folder / key[len(aside) + 1 :]) for key in keys if key.endswith(".json"))
+        """What other machines put aside before they went: of every shard that is not here all files, of one machine."""
+        for key in self.bucket.objects(aside):
+            token, _, name = key[len(aside) + 1 :].partition("/")
+            shard = Path(name).stem
+            if name.startswith("answers/") and not (folder / name).exists():
+                self.bucket.get([(key, folder / name)])
+            elif name.startswith("replays/") and name.endswith(".json") and not (folder / name).exists():
+                parts = [f"{table}/{shard}.parquet" for table in _TABLES]
+                self.bucket.get((f"{aside}/{token}/{part}", folder / part) for part in parts)
+                self.bucket.get([(key, folder / name)])
 
-    def _put_aside(self, aside: str, folder: Path, every: float) -> None:
-        """Put what is whole aside: a shard's tables, then its `.json`, which says that it is whole."""
-        now = time.monotonic()
-        if now - self._memory.setdefault(aside, now) < every:
-            return
-        whole = {path.stem for path in (folder / "replays").glob("shard-*.json")}
-        files = [path for name in whole for path in folder.glob(f"*/{name}.*")] + list((folder / "answers").glob("*"))
-        there = set(self.bucket.objects(aside))
-        pairs = [
-            (path, key) for path in files if (key := f"{aside}/{path.relative_to(folder).as_posix()}") not in there
-        ]
-        self.bucket.put(pair for pair in pairs if not pair[1].endswith(".json"))
-        self.bucket.put(pair for pair in pairs if pair[1].endswith(".json"))
-        self._memory[aside] = time.monotonic()
-
-    def _upload(self, folder: Path, key: str) -> None:
+    def _upload(self, folder: Path, key: str, token: str) -> None:
+        """Tables first, under the token's names; then what tells of them; `result.json` last."""
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-        names = [path.relative_to(folder).as_posix() for path in files]
-        pairs = [(path, f"{key}/{name}") for path, name in zip(files, names, strict=True)]
-        self.bucket.put(pair for pair in pairs if pair[1] != f"{key}/{_LAST}")
+        tables = [path for path in files if path.parent != folder]
+        self.bucket.put(
+            (path, f"{key}/{path.parent.relative_to(folder).as_posix()}/{token}.{path.name}") for path in tables
+        )
+        small = [path for path in files if path.parent == folder and path.name != _LAST]
+        self.bucket.put((path, f"{key}/{path.name}") for path in small)
         self.bucket.put([(folder / _LAST, f"{key}/{_LAST}")])
+
+
+@dataclass
+class _Aside:
+    """Puts shards that are done where another machine finds them. `at`: a prefix that nobody else writes to."""
+
+    bucket: Bucket
+    at: str
+    folder: Path
+    last: float = field(default_factory=time.monotonic)
+    done: set[Path] = field(default_factory=set)
+
+    def now_and_then(self) -> None:
+        """If that was not done for a while."""
+        if time.monotonic() - self.last > _EVERY:
+            self.now()
+
+    def now(self) -> None:
+        """A shard's tables, then its `.json`, which says that it is whole."""
+        told = sorted((self.folder / "replays").glob("shard-*.json"))
+        whole = [path for path in told if (self.folder / "trails" / f"{path.stem}.parquet").is_file()]
+        tables = [self.folder / table / f"{path.stem}.parquet" for path in whole for table in _TABLES]
+        for some in ([*tables, *(self.folder / "answers").glob("*.ndjson")], whole):
+            self.bucket.put(
+                (path, f"{self.at}/{path.relative_to(self.folder).as_posix()}")
+                for path in some
+                if path not in self.done
+            )
+        self.done |= {*tables, *whole}
+        self.last = time.monotonic()
 
 
 def open_store(out: str | Path) -> Store:

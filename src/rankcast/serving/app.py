@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Any
 
 from rankcast.errors import RankcastError, RunError
@@ -18,7 +19,6 @@ _FILES = {
     "manifest.json": "application/json",
 }
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
-_EVERYBODY = ("0.0.0.0", "::")  # noqa: S104 - only where somebody says so
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -114,7 +114,7 @@ def application(store: Store, host: str) -> Any:
 
     at = "/runs/{study}/{run}"
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {404: not_there, 500: broken}
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", told(overview)),
             Route("/runs.json", told(listing)),
@@ -127,11 +127,31 @@ def application(store: Store, host: str) -> Any:
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_names(host), www_redirect=False)],
         exception_handlers=handlers,
     )
+    app.router.redirect_slashes = False
+    return _with_headers(app)
+
+
+def _with_headers(app: Any) -> Any:
+    """The application, with the headers on every answer: also on those that never come to a page."""
+    defaults = {**_HEADERS, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                there = {name.lower() for name, _ in message["headers"]}
+                more = [(name.lower().encode(), value.encode()) for name, value in defaults.items()]
+                message = {**message, "headers": [*message["headers"], *(one for one in more if one[0] not in there)]}
+            await send(message)
+
+        await app(scope, receive, with_headers)
+
+    return answer
 
 
 def _names(host: str) -> list[str]:
-    """Under which names pages may be asked for."""
-    return ["*"] if host in _EVERYBODY else [*_LOCAL, host]
+    """Under which names pages may be asked for: any, where everybody may."""
+    unspecified = host != "localhost" and ip_address(host).is_unspecified
+    return ["*"] if unspecified else [*_LOCAL, f"[{host}]" if ":" in host else host]
 
 
 def _number(text: str | None) -> int:
