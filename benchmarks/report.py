@@ -95,8 +95,10 @@ def main() -> None:
         for requests in given.requests:
             page = folder / f"{requests}.html"
             reports.append(Opened(requests, page if page.exists() else report_of(folder, requests)))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         open_in_turns(reports, given.times)
         _print(reports, given.times)
+        print(f"\npeak memory of making services and runs: {peak:,.0f} MB")
 
 
 def _print(reports: Sequence[Opened], times: int) -> None:
@@ -111,7 +113,6 @@ def _print(reports: Sequence[Opened], times: int) -> None:
             f"| {one.requests:,} | {one.page.stat().st_size:,} | {load:.0f} | {paint:.0f} "
             f"| {load / median(first.load):.2f} | {paint / median(first.paint):.2f} |"
         )
-    print(f"\npeak memory of making the runs: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def s3_server(folder: Path, **environ: str) -> Iterator[str]:
         server.wait(20)
 
 
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(name="s3", scope="session")
+def s3_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for all tests of this process."""
     with s3_server(tmp_path_factory.mktemp("s3")) as url:
         yield url
@@ -89,7 +89,7 @@ class Shelf:
         self.monkeypatch.setenv("RANKCAST_CACHE", str(cache))
         return cache
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         from pyarrow.fs import FileSelector, FileType
 
         found = self.files.get_file_info(FileSelector(self.place, recursive=True, allow_not_found=True))
@@ -105,25 +105,26 @@ class Shelf:
             stream.write(content)
 
     def remove(self, below: str) -> None:
-        for key in self.keys():
+        for key in self.names():
             if key.startswith(below):
                 self.files.delete_file(f"{self.place}/{key}")
 
 
-@pytest.fixture
-def shelf(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+@pytest.fixture(name="shelf")
+def shelf_fixture(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """A new bucket."""
     return new_shelf(s3, tmp_path, monkeypatch)
 
 
-def new_shelf(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+def new_shelf(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, make: bool = True) -> Shelf:
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ(url).items():
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     made = Shelf(url, f"s3://{bucket}/team/runs", folder, monkeypatch)
-    made.files.create_dir(bucket)
+    if make:
+        made.files.create_dir(bucket)
     made.move("cache")
     return made
 

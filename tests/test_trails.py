@@ -378,7 +378,7 @@ def run_folder(world: World) -> Path:
 @settings(max_examples=8)
 @given(seed=st.integers(0, 2**16))
 def test_what_a_trail_says_is_true_of_any_world(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What a step removed is not in the list, unless a later step put it there; ranks count from 1 and are within reach."""
+    """What a step removed is not in the list; ranks count from 1 and are within reach."""
     from random import Random
 
     folder = tmp_path_factory.mktemp("world")
@@ -395,5 +395,3 @@ def test_what_a_trail_says_is_true_of_any_world(seed: int, tmp_path_factory: pyt
     removed_by = {(row.variant, row.step): row.removed for row in run.results.steps}
     for (variant, step), part in gone.group_by("variant", "step"):
         assert len(part) <= removed_by[str(variant), str(step)]
-        if set(told.filter(pl.col("variant") == variant)["request_id"]) == set(run.replays["request_id"]):
-            assert part["rank"].n_unique() <= removed_by[str(variant), str(step)]

@@ -46,6 +46,7 @@ class Limits:
 
 FULL = Limits(rows=200, segments=40, columns=12, lists=300_000, plan=60_000)
 LESS = Limits(rows=60, segments=20, columns=6, lists=120_000, plan=20_000)
+BARE = Limits(rows=10, segments=5, columns=1, lists=0, plan=2_000)
 LEAST = Limits(rows=20, segments=8, columns=2, lists=40_000, plan=5_000)
 
 

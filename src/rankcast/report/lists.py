@@ -170,7 +170,7 @@ def sample_lists(
     `variants`: the baseline first; changes are those of the first that is `decided`.
     """
     baseline = variants[0]
-    other = next((name for name in variants if name in decided), variants[min(1, len(variants) - 1)])
+    other = next((name for name in variants if name in decided), None) or _moved_most(logs.replays, variants)
     trails = pl.concat([pl.read_parquet(path, glob=False) for path in logs.trails])
     told = trails.filter(pl.col("step").is_null())[c.REQUEST_ID].unique()
     gain = _gains(logs.values, baseline, other, primary)
@@ -214,6 +214,12 @@ def _gains(values: pl.DataFrame, baseline: str, other: str, primary: str) -> pl.
     return both.select(c.REQUEST_ID, gain=known, target=pl.lit(value=True))
 
 
+def _moved_most(replays: Sequence[Path], variants: Sequence[str]) -> str:
+    """The variant whose lists moved most, where none is to be decided; of equals the first."""
+    total = {name: int(_moved(replays, name)["moved"].sum()) for name in variants[1:]}
+    return max(total, key=lambda name: total[name]) if total else variants[0]
+
+
 def _moved(replays: Sequence[Path], other: str) -> pl.DataFrame:
     """How far the list of each replayed request moved."""
     rows = [pl.scan_parquet(path, glob=False).filter(pl.col(c.VARIANT) == other) for path in replays]
@@ -222,7 +228,8 @@ def _moved(replays: Sequence[Path], other: str) -> pl.DataFrame:
 
 def _chosen(ranked: pl.DataFrame, told: pl.Series, driving: pl.Series) -> pl.Series:
     """Request ids in the order in which they are kept."""
-    by_change = ranked.sort(pl.col("target").is_null(), "moved", c.REQUEST_ID, descending=[False, True, False])
+    moved = ranked.filter(pl.col("moved") > 0)
+    by_change = moved.sort(pl.col("target").is_null(), "moved", c.REQUEST_ID, descending=[False, True, False])
     gains = ranked.filter(pl.col("gain") > 0).sort("gain", c.REQUEST_ID, descending=[True, False])
     losses = ranked.filter(pl.col("gain") < 0).sort("gain", c.REQUEST_ID)
     others = told.sort().gather_every(max(1, len(told) // MOST))
@@ -273,7 +280,9 @@ class _Items:
             name
             for name, kind in rows.schema.items()
             if name not in {c.ITEM_ID, title} and not kind.is_nested() and kind not in (pl.Binary, pl.Object)
-        ][:_ATTRIBUTES]
+        ]
+        telling = [name for name in plain if rows[name].n_unique() > 2]  # a flag says little of an item
+        plain = [name for name in plain if name in (telling or plain)][:_ATTRIBUTES]
         known = {
             row[c.ITEM_ID]: Item(
                 clip(str(row[c.ITEM_ID]), _LONGEST),

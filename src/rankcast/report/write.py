@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rankcast import text
 from rankcast.report import charts
-from rankcast.report.document import FULL, LEAST, LESS, Report
+from rankcast.report.document import BARE, FULL, LEAST, LESS, Report
 from rankcast.report.lists import SHOWN
 from rankcast.report.markdown import markdown
 from rankcast.report.rendering import asset, hash_of, helpers, templates
@@ -24,13 +26,20 @@ def write_reports(folder: Path, report: Report) -> None:
 def html(report: Report) -> str:
     """The report as one self-contained page: no network, text of the data always shown as text, less of it where it is long."""
     for limits in (FULL, LESS, LEAST):
-        page = _page(replace(report, limits=limits))
+        page = _page(replace(report, limits=limits), charts)
         if len(page.encode()) <= MOST_BYTES:
-            break
-    return page
+            return page
+    return _page(replace(report, limits=BARE), _NoPictures())
 
 
-def _page(report: Report) -> str:
+class _NoPictures:
+    """No picture at all, whichever is asked for."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+def _page(report: Report, charts: Any) -> str:
     style, script = asset("report.css"), asset("report.js")
     rendered: str = (
         templates(autoescape=True)

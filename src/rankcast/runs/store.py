@@ -141,8 +141,8 @@ class BucketStore(Store):
     """Runs in a bucket, with a folder on this machine that remembers what was written or opened here.
 
     A run is uploaded whole, `result.json` last, so that others see it whole or not at all. Its tables bear a token of whoever
-    wrote them, which its manifest names: two machines that write the same run at the same time never mix. Shards that are done are
-    put aside in the bucket from time to time, and at the end of a run that is stopped: another machine takes it up from there.
+    wrote them, which its manifest names: two machines that write the same run at the same time never mix. Shards that are done
+    are put aside from time to time, and at the end of a run that is stopped: another machine takes it up from there.
     """
 
     bucket: Bucket
@@ -160,7 +160,7 @@ class BucketStore(Store):
         missing = [name for name in _SMALL if not (folder / name).is_file()]
         there = set(self.bucket.objects(f"{study}/{run}")) if missing else set()
         self.bucket.get((key, folder / name) for name in missing if (key := f"{study}/{run}/{name}") in there)
-        return Run(folder, partial(self._bring, study, run))
+        return Run(folder, partial(self._bring, study, run, Run(folder).manifest.get("token")))
 
     def names(self) -> list[tuple[str, str]]:
         keys = (key.split("/") for key in self.bucket.objects())
@@ -222,16 +222,12 @@ class BucketStore(Store):
         told = self.bucket.read(f"{study}/{run}/{name}")
         return told is not None and (folder / name).is_file() and (folder / name).read_bytes() == told
 
-    def _bring(self, study: str, run: str, name: str) -> None:
-        """Bring one of a run's tables here: the files that its manifest's token is on."""
-        place = folders.place(self.cache, study, run)
-        mark = f"{Run(place).manifest.get('token')}."
-        marked = [
-            (key, place / name / key.rpartition("/")[2].removeprefix(mark))
-            for key in self.bucket.objects(f"{study}/{run}/{name}")
-            if mark == "None." or key.rpartition("/")[2].startswith(mark)
-        ]
-        self.bucket.get(pair for pair in marked if not pair[1].is_file())
+    def _bring(self, study: str, run: str, token: str | None, name: str) -> None:
+        """Bring one of a run's tables here: the files with its token."""
+        place, mark = folders.place(self.cache, study, run), f"{token}." if token else ""
+        keys = [key for key in self.bucket.objects(f"{study}/{run}/{name}") if key.rpartition("/")[2].startswith(mark)]
+        pairs = [(key, place / name / key.rpartition("/")[2].removeprefix(mark)) for key in keys]
+        self.bucket.get(pair for pair in pairs if not pair[1].is_file())
 
     def _take_up(self, aside: str, folder: Path) -> None:
         """What other machines put aside before they went: of every shard that is not here all files, of one machine."""

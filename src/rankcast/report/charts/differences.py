@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from rankcast.records import ComparisonRow, DayRow
-from rankcast.report.charts.svg import BLUE, GREEN, GREY, NAMES, ORANGE, VARIANTS, ZERO, short, svg
+from rankcast.report.charts.svg import (
+    BLUE,
+    GREEN,
+    GREY,
+    MOST_LINES,
+    MOST_VARIANTS,
+    NAMES,
+    ORANGE,
+    ZERO,
+    by_variant,
+    short,
+    svg,
+)
 from rankcast.text import segment_name
 
 _VERDICTS = ["better", "worse", "equivalent", "undecided", "too few users"]
@@ -14,9 +26,9 @@ _SHAPES = ["triangle-up", "triangle-down", "square", "circle", "cross"]  # no ve
 
 
 def forest(rows: Sequence[ComparisonRow], by_segment: bool = False) -> str | None:
-    """Relative differences with their intervals, a line each; None when nothing can be drawn."""
+    """Relative differences with their intervals, a line each, of the first rows; None when nothing can be drawn."""
     data = []
-    for row in rows:
+    for row in rows[:MOST_LINES]:
         if row.relative is None or row.shown_bounds is None:
             continue
         low, high = row.shown_bounds
@@ -56,12 +68,13 @@ def forest(rows: Sequence[ComparisonRow], by_segment: bool = False) -> str | Non
     })  # fmt: skip
 
 
-def by_day(rows: Sequence[DayRow]) -> str | None:
+def by_day(rows: Sequence[DayRow], variants: Sequence[str]) -> str | None:
     """Differences by day, in the order of days; None when nothing can be drawn."""
+    drawn = list(dict.fromkeys(row.variant for row in rows))[:MOST_VARIANTS]
     data = [
         {"day": row.day, "variant": short(row.variant), "value": row.difference, "low": row.low, "high": row.high}
         for row in rows
-        if row.difference is not None and row.low is not None
+        if row.variant in drawn and row.difference is not None and row.low is not None
     ]
     if not data:
         return None
@@ -69,7 +82,7 @@ def by_day(rows: Sequence[DayRow]) -> str | None:
     y_axis = {"title": f"difference in {short(rows[0].metric)}", "tickCount": 5}
     y = {"field": "value", "type": "quantitative", "axis": y_axis}
     variant: dict[str, Any] = {"field": "variant", "type": "nominal", "title": None}
-    color = {**variant, "scale": {"range": list(VARIANTS)}}
+    color = {**variant, "scale": by_variant(drawn, variants)}
     shift = {"field": "variant", "type": "nominal"}
     return svg({
         "width": {"step": 30, "for": "position"}, "height": 180, "data": {"values": data},

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rankcast.records import DistributionRow, ExposureRow
-from rankcast.report.charts.svg import GREY, VARIANTS, short, svg
-
-_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3]]  # variants are told apart without colours too
+from rankcast.report.charts.svg import GREY, MOST_VARIANTS, by_variant, dashes, short, svg
 
 
-def histogram(rows: Sequence[DistributionRow], title: str) -> str | None:
+def histogram(rows: Sequence[DistributionRow], title: str, variants: Sequence[str]) -> str | None:
     """Targets by value, a line a variant; None when there is nothing but zeros."""
-    data = []
+    rows, data = rows[:MOST_VARIANTS], []
     for row in rows:
         bins = len(row.counts)
         width = (row.high - row.low) / bins
@@ -23,20 +21,21 @@ def histogram(rows: Sequence[DistributionRow], title: str) -> str | None:
     if not any(sum(row.counts) for row in rows):
         return None
     variant = {"field": "variant", "type": "nominal", "title": None}
-    names = [short(row.variant) for row in rows]
+    names = [row.variant for row in rows]
     counts = {"format": ",d", "tickCount": 5}
     return svg({
         "width": 330, "height": 180, "data": {"values": data},
         "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
         "encoding": {"x": {"field": "value", "type": "quantitative", "title": short(title)},
                      "y": {"field": "targets", "type": "quantitative", "title": "requests", "axis": counts},
-                     "color": {**variant, "scale": {"domain": names, "range": list(VARIANTS)}},
-                     "strokeDash": {**variant, "scale": {"domain": names, "range": _DASHES}}},
+                     "color": {**variant, "scale": by_variant(names, variants)},
+                     "strokeDash": {**variant, "scale": dashes(names, variants)}},
     })  # fmt: skip
 
 
-def lorenz(rows: Sequence[ExposureRow]) -> str | None:
+def lorenz(rows: Sequence[ExposureRow], variants: Sequence[str]) -> str | None:
     """The share of all places that go to the least shown items."""
+    rows = rows[:MOST_VARIANTS]
     data = [
         {"items": at / (len(row.lorenz) - 1), "places": value, "variant": short(row.variant)}
         for row in rows
@@ -45,7 +44,7 @@ def lorenz(rows: Sequence[ExposureRow]) -> str | None:
     if not data:
         return None
     variant = {"field": "variant", "type": "nominal", "title": None}
-    names = [short(row.variant) for row in rows if row.lorenz]
+    names = [row.variant for row in rows if row.lorenz]
     percent = {"format": ".0%", "tickCount": 5}
     return svg({
         "width": 300, "height": 240,
@@ -56,7 +55,7 @@ def lorenz(rows: Sequence[ExposureRow]) -> str | None:
             {"data": {"values": data}, "mark": {"type": "line", "strokeWidth": 2},
              "encoding": {"x": {"field": "items", "type": "quantitative", "title": "items, least shown first", "axis": percent},
                           "y": {"field": "places", "type": "quantitative", "title": "share of all places", "axis": percent},
-                          "color": {**variant, "scale": {"domain": names, "range": list(VARIANTS)}},
-                          "strokeDash": {**variant, "scale": {"domain": names, "range": _DASHES}}}},
+                          "color": {**variant, "scale": by_variant(names, variants)},
+                          "strokeDash": {**variant, "scale": dashes(names, variants)}}},
         ],
     })  # fmt: skip

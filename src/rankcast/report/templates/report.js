@@ -105,8 +105,8 @@
     const title = element("h3", "Request ");
     title.append(element("bdi", one.id), " · user ", element("bdi", one.user));
     panel.append(title);
-    const facts = [one.context, one.target ? "" : "replayed, but no target"];
-    if (one.difference !== null) facts.push(`${sample.about} moved ${one.moved}, difference in the primary metric ${sign(one.difference)}`);
+    const facts = [one.context, one.target ? "" : "replayed, but no target", `${sample.about} moved ${one.moved}`];
+    if (one.difference !== null) facts.push(`its difference in the primary metric is ${sign(one.difference)}`);
     panel.append(element("p", facts.filter(Boolean).join(" · "), "small soft"));
     const lists = element("div", null, "lists");
     one.lists.forEach((_, number) => lists.append(column(one, number)));
