@@ -95,7 +95,7 @@ def github() -> Iterator[GitHub]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PATCH = _do
+        do_GET = do_POST = do_PATCH = _do  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             pass

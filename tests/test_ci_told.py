@@ -33,30 +33,7 @@ def tags(text: str) -> set[str]:
     return {one.lower() for one in re.findall(r"<\s*([a-zA-Z][\w-]*)", html(text))}
 
 
-OWN_TAGS = {
-    *[
-        "h2",
-        "h3",
-        "h4",
-        "p",
-        "ul",
-        "li",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "code",
-        "strong",
-        "em",
-        "details",
-        "summary",
-        "a",
-        "br",
-        "hr",
-    ]
-}
+OWN_TAGS = set("h2 h3 h4 p ul li table thead tbody tr th td code strong em details summary a br hr".split())  # noqa: SIM905
 
 
 def assert_calm(text: str) -> None:
@@ -242,14 +219,15 @@ def test_unkind_text(text: str) -> None:
 @pytest.mark.parametrize("count", [1, 3, 31, 200])
 def test_long_reports_are_cut_where_they_may_be(count: int) -> None:
     rows = "".join(f"| variant {at} | x |\n" for at in range(2_000))
-    report = f"## first: new **go**\n\n| variant | metric |\n| --- | --- |\n{rows}\n<details><summary>Steps</summary>\n\n{rows}\n</details>\n"
+    table = f"| variant | metric |\n| --- | --- |\n{rows}\n"
+    report = f"## first: new **go**\n\n{table}<details><summary>Steps</summary>\n\n{rows}\n</details>\n"
     told = comment([Reviewed(f"studies/{at}.yaml", report=report, verdict={"new": "go"}) for at in range(count)])
     assert_calm(told)
-    assert told.count("## first: new **go**") == min(count, 30)
+    assert len(re.findall(r"^\| `studies/.*new \*\*go\*\*", told, re.MULTILINE)) == min(count, 30)
 
 
 def test_names_of_files_in_a_comment(workflow: Workflow) -> None:
-    for name in ("a|b", "it's `so`", "<b>x</b", "@everyone", "求人 böden", "line\nbreak"):
+    for name in ("a|b", "it's `so`", "<b>x", "@everyone", "求人 böden", "line\nbreak"):
         workflow.repo.write(f"studies/{name}.yaml", study_text("odd"))
     workflow.pull()
     done = ci("--sarif", "out.sarif")

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +9,21 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from mlflow_server import MlflowServer, mlflow_server  # noqa: F401 - a fixture
 from tiny import World, assert_refused
 
 mlflow = pytest.importorskip("mlflow")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
-def server_interpreter() -> Path:
-    """Where the server is installed: an environment of its own."""
-    return Path(os.environ.get("RANKCAST_MLFLOW", Path(sys.prefix) / "mlflow" / "bin" / "python"))
-
-
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry(mlflow_server: MlflowServer) -> str:  # noqa: F811 - a fixture
     """A server with two versions of the model `ranker`, and one without a signature."""
-    if not server_interpreter().exists():
-        absent = f"no MLflow server ({server_interpreter()}); `make test` installs it, or set RANKCAST_MLFLOW"
-        if os.environ.get("RANKCAST_NEED_PEERS"):
-            pytest.fail(absent)
-        pytest.skip(absent)
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    command = [str(server_interpreter()), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
-               "--workers", "1"]  # fmt: skip
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(uri, server, folder / "log")
-        os.environ["MLFLOW_TRACKING_URI"] = uri
-        mlflow.set_tracking_uri(uri)
-        _log("ranker", 1.0, signed=True)
-        _log("ranker", -1.0, signed=True)
-        _log("unsigned", 1.0, signed=False)
-        yield uri
-    finally:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        os.killpg(server.pid, 15)
-        server.wait(20)
-
-
-def _wait_for(uri: str, server: subprocess.Popen[Any], log: Path) -> None:
-    for _ in range(240):
-        assert server.poll() is None, log.read_text()[-2000:]
-        try:
-            with urllib.request.urlopen(f"{uri}/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(log.read_text()[-2000:])
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    _log("ranker", 1.0, signed=True)
+    _log("ranker", -1.0, signed=True)
+    _log("unsigned", 1.0, signed=False)
+    return mlflow_server.uri
 
 
 def _log(name: str, sign: float, signed: bool) -> None:

@@ -1,10 +1,14 @@
-"""Files of a git repository at a revision. Nothing that a repository configures (filters, external tools) is run."""
+"""Files of a git repository at a revision. Nothing that a repository configures (filters, hooks, external tools) is run."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import posixpath
 import re
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rankcast.errors import RunError, clip
@@ -12,7 +16,16 @@ from rankcast.errors import RunError, clip
 WORKING_TREE = ""
 _SECONDS = 60
 _LINK = "120000"
-_ENTRY = re.compile(r"(?P<mode>\d+) blob (?P<name>[0-9a-f]+)\t")
+_LINKS = 8  # that lead to a file, one after the other
+_ENTRY = re.compile(r"(?P<mode>\d+) blob (?P<name>[0-9a-f]+)\t(?P<path>.*)", re.DOTALL)
+_SAFE = (
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    f"core.hooksPath={os.devnull}",
+    "--no-optional-locks",
+    "--literal-pathspecs",
+)
 
 
 @dataclass(frozen=True)
@@ -52,39 +65,66 @@ class Repository:
                 f"{base} and {head or 'HEAD'} have no commit in common; in a workflow, check out with `fetch-depth: 0`"
             ) from error
 
-    def changed(self, base: str, head: str) -> list[str]:
-        """Paths that differ between two commits (`head` empty: the work tree, with files that git does not know yet)."""
-        compared = [base] if head == WORKING_TREE else [base, head]
-        found = self._paths(
-            "diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "-z", *compared, "--"
-        )
-        if head == WORKING_TREE:
-            found += self._paths("ls-files", "--others", "--exclude-standard", "-z", "--full-name")
-        return sorted(set(found))
-
-    def files(self, head: str) -> list[str]:
-        """All paths of a revision."""
-        if head == WORKING_TREE:
-            return self._paths("ls-files", "--cached", "--others", "--exclude-standard", "-z")
-        return self._paths("ls-tree", "-r", "--name-only", "-z", "--full-tree", head)
+    def files(self, revision: str) -> dict[str, str]:
+        """All files of a revision (empty: of the work tree, with those that git does not know yet), each with what its content is
+        known by. Contents of the work tree are read as they are: git would run filters.
+        """
+        if revision != WORKING_TREE:
+            return {path: found["name"] for path, found in self._entries(revision).items()}
+        listed = self._paths("ls-files", "--cached", "--others", "--exclude-standard", "-z")
+        return {path: self._known_by(path) for path in dict.fromkeys(listed) if os.path.lexists(self.root / path)}
 
     def text(self, path: str, revision: str) -> str | None:
-        """A file at a revision (empty: of the work tree); None where it is not there. Links are not followed."""
-        if revision == WORKING_TREE:
-            file = self.root / path
-            if not file.is_file() or file.is_symlink():
-                return None
-            content = file.read_bytes()
-        else:
-            entry = self._text("ls-tree", "-z", "--full-tree", revision, "--", path)
-            found = _ENTRY.match(entry)
-            if found is None or found["mode"] == _LINK:
-                return None
-            content = _git(self.root, "cat-file", "blob", found["name"])
+        """A file at a revision (empty: of the work tree); None where it is not there. A link is followed where it leads to
+        another file of the repository, and nowhere else.
+        """
+        content = self._of_tree(path) if revision == WORKING_TREE else self._of_commit(path, revision)
         try:
-            return content.decode("utf-8")
+            return None if content is None else content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise RunError(f"{path} at {revision or 'the work tree'} is no UTF-8 text") from error
+
+    def _of_tree(self, path: str) -> bytes | None:
+        file = (self.root / path).resolve()
+        inside = file.is_relative_to(self.root.resolve()) and ".git" not in file.relative_to(self.root.resolve()).parts
+        return file.read_bytes() if inside and file.is_file() else None
+
+    def _of_commit(self, path: str, revision: str) -> bytes | None:
+        for _ in range(_LINKS):
+            listed = self._paths("ls-tree", "-z", "--full-tree", revision, "--", path)
+            found = _ENTRY.match(listed[0]) if listed else None
+            if found is None:
+                return None
+            content = _git(self.root, "cat-file", "blob", found["name"])
+            if found["mode"] != _LINK:
+                return content
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.fsdecode(content)))
+            if posixpath.isabs(path) or path.startswith("../"):
+                return None
+        return None
+
+    def _entries(self, revision: str) -> dict[str, re.Match[str]]:
+        listed = self._paths("ls-tree", "-r", "-z", "--full-tree", revision)
+        matched = (_ENTRY.match(entry) for entry in listed)
+        return {found["path"]: found for found in matched if found is not None}
+
+    def _known_by(self, path: str) -> str:
+        """The name under which git would keep a file of the work tree, as it is."""
+        file = self.root / path
+        if file.is_symlink():
+            content = os.fsencode(os.readlink(file))
+        elif file.is_file():
+            content = file.read_bytes()
+        else:
+            return ""
+        return hashlib.new(self._hash, b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def _hash(self) -> str:
+        try:
+            return self._text("rev-parse", "--show-object-format")
+        except RunError:
+            return "sha1"
 
     def _text(self, *arguments: str) -> str:
         return _git(self.root, *arguments).decode("utf-8", "replace").strip()
@@ -97,7 +137,7 @@ class Repository:
 def _git(folder: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(  # noqa: S603 - fixed program, no shell
-            ["git", "-C", str(folder), "--no-optional-locks", "--literal-pathspecs", *arguments],  # noqa: S607
+            ["git", "-C", str(folder), *_SAFE, *arguments],  # noqa: S607
             capture_output=True,
             timeout=_SECONDS,
             check=False,

@@ -113,12 +113,10 @@ def _in_cluster(out: str | None) -> Runner:
         submission = prepare(study, out)
         cluster = Cluster.connect(submission.submit.context, submission.submit.namespace)
         sent = send(submission, cluster)
-        _, found = outcome(submission, Follower(cluster, sent.job, say, say).follow())
-        if found is None:
-            raise RunError(
-                f"the run is at {submission.submit.out}, which cannot be read from here; expected `out: s3://...`"
-            )
-        return found
+        done = outcome(submission, Follower(cluster, sent.job, say, say).follow())
+        if done.run is None:
+            raise RunError(f"the run is at {submission.submit.out} and cannot be read from here: {done.why_not}")
+        return done.run
 
     return work
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import plain, print_json
-from rankcast.errors import ConfigError
+from rankcast.errors import ConfigError, Problem, RankcastError
 
 if TYPE_CHECKING:
     from rankcast.config.difference import Difference
@@ -38,20 +39,31 @@ def command(
     if form not in FORMATS:
         raise ConfigError(f"--format {form}: expected {', '.join(FORMATS)}")
     named = studies or []
-    found = _between(git, named) if git is not None else {"": _of_files(named)}
+    found, broken = _between(git, named) if git is not None else ({"": _of_files(named)}, [])
     if json or form == "json":
-        documents = {path: one.document() for path, one in found.items()}
+        documents = {path: None if one is None else one.document() for path, one in found.items()}
         print_json(documents if git is not None else documents[""])
+        _tell(broken)
         return
+    from rankcast.report.markdown import code
     from rankcast.report.review import difference_markdown
 
     for path, one in found.items():
-        if form == "markdown":
+        if one is None:
+            print(plain(f"{code(path)} is removed\n" if form == "markdown" else f"{' '.join(path.split())}: removed"))
+        elif form == "markdown":
             print(difference_markdown(one.document(), path or None), end="")
         else:
             _print(one, path)
-    if not found:
+    if not found and not broken:
         typer.echo("no study differs", err=True)
+    _tell(broken)
+
+
+def _tell(broken: Sequence[Problem]) -> None:
+    """What could not be compared, after what could."""
+    if broken:
+        raise ConfigError(broken)
 
 
 def _of_files(studies: list[Path]) -> Difference:
@@ -60,12 +72,12 @@ def _of_files(studies: list[Path]) -> Difference:
 
     if len(studies) not in (1, 2):
         raise ConfigError(f"expected two studies (or one, or --git main..HEAD), found {len(studies)}")
-    plans = [plan(path, need_variables=False).document() for path in studies]
+    plans = [plan(path, need_variables=False).reviewed() for path in studies]
     return difference(*plans) if len(plans) == 2 else proposed(plans[0])
 
 
-def _between(revisions: str, studies: list[Path]) -> dict[str, Difference]:
-    """Of studies by path, what differs between two revisions."""
+def _between(revisions: str, studies: list[Path]) -> tuple[dict[str, Difference | None], list[Problem]]:
+    """Of studies by path, what differs between two revisions (None: the study is gone); and what cannot be compared."""
     from rankcast.repository import Repository
     from rankcast.review.studies import Change
 
@@ -80,12 +92,30 @@ def _between(revisions: str, studies: list[Path]) -> dict[str, Difference]:
         if len(paths) < len(studies):
             raise ConfigError(f"every study must lie in {repository.root}")
     else:
-        paths = [one.path for one in change.touched() if not one.gone]
-    return {path: change.difference(path) for path in paths}
+        touched = change.touched()
+        paths = [one.path for one in touched if not one.gone]
+    found: dict[str, Difference | None] = {}
+    broken: list[Problem] = []
+    for path in paths:
+        try:
+            found[path] = change.difference(path)
+        except RankcastError as error:
+            broken += error.problems
+    if not studies:
+        found |= {one.path: None for one in touched if one.gone}
+    return found, broken
 
 
 def _print(one: Difference, path: str) -> None:
-    print(plain(f"{path or one.after}: {one.before} -> {one.after}" if one.before != one.after else path or one.after))
+    name = " ".join((path or one.after).split())
+    told = (
+        f": {one.after} against {one.before}"
+        if one.new
+        else f": {one.before} -> {one.after}"
+        if one.before != one.after
+        else ""
+    )
+    print(plain(name + told))
     for text in one.of("treatment"):
         print(plain(f"  {text}"))
     outside = one.of("outside")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -67,8 +68,15 @@ def command(
             print(f"run: {open_store(out).whereabouts(done)}")
     print_annotations(form, done.findings, files_of(done))
     decision = {name: one.decision for name, one in done.decision.items()}
-    last_words(dumps({"study": done.result.study, "run": done.id, "decision": decision}, ensure_ascii=False))
+    last_words(*_epitaphs(done.result.study, done.id, decision))
     raise typer.Exit(0 if exit_zero else done.exit_code())
+
+
+def _epitaphs(study: str, run: str, decision: Mapping[str, str]) -> list[str]:
+    """What a cluster should know at the end; and the same in short, should that be too long."""
+    worst = next((word for word in ("invalid", "no-go", "undecided") if word in decision.values()), "go")
+    short = {"study": study, "run": run, "worst": worst}
+    return [dumps({**short, "decision": decision}, ensure_ascii=False), dumps(short, ensure_ascii=False)]
 
 
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) *(MB|GB)$", re.IGNORECASE)

@@ -42,6 +42,7 @@ def command(
             listener.bind((host, port))
         except (OSError, OverflowError) as error:
             raise RunError(f"cannot listen on {host}, port {port} ({error}); --port chooses another one") from error
+        listener.listen(128)  # before anybody is told
         shown = f"[{host}]" if ":" in host else host
         typer.echo(f"runs of {out}: http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", err=True)
         if not place.is_loopback:

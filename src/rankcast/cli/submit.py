@@ -10,9 +10,10 @@ import typer
 
 from rankcast.cli.guard import guarded
 from rankcast.cli.show import plain, print_json, print_run
+from rankcast.errors import Problem, RunError
 
 if TYPE_CHECKING:
-    from rankcast.runs.folder import Run
+    from rankcast.cluster.submit import Outcome
 
 NAME, NEEDS_ARGUMENTS = "submit", True
 
@@ -43,6 +44,7 @@ def command(
         return
     from rankcast.cluster.client import Cluster
     from rankcast.cluster.follow import Follower
+    from rankcast.runs.folder import exit_code
 
     cluster = Cluster.connect(submission.submit.context, submission.submit.namespace)
     sent = send(submission, cluster, again)
@@ -58,27 +60,26 @@ def command(
     except KeyboardInterrupt:
         _say(f"{where} goes on; the same command follows it again")
         raise
-    document, run = outcome(submission, end)
+    except RunError as error:
+        raise RunError([*error.problems, Problem(f"{where} may go on; the same command follows it again")]) from error
+    done = outcome(submission, end)
+    if done.why_not is not None:
+        _say(f"the run was not fetched: {done.why_not}")
     if json:
-        print_json(document if run is None else run.result.document())
+        told = {"study": done.study, "run": done.id, "decision": done.decision}
+        print_json(told if done.run is None else done.run.result.document())
     else:
-        _print(document, run, submission.submit.out)
-    raise typer.Exit(_exit_code(document["decision"]))
+        _print(done, submission.submit.out)
+    raise typer.Exit(exit_code(done.decision.values() or [done.worst or ""]))
 
 
-def _print(document: dict[str, Any], run: Run | None, out: str) -> None:
-    if run is not None:
-        print_run(run)
+def _print(done: Outcome, out: str) -> None:
+    if done.run is not None:
+        print_run(done.run)
     else:
-        for name, word in document["decision"].items():
+        for name, word in done.decision.items():
             print(plain(f"{name}: {word}"))
-    print(plain(f"run: {out.rstrip('/')}/{document['study']}/{document['run']}"))
-
-
-def _exit_code(decision: dict[str, str]) -> int:
-    from rankcast.runs.folder import exit_code
-
-    return exit_code(decision.values())
+    print(plain(f"run: {out.rstrip('/')}/{done.study}/{done.id}"))
 
 
 def _print_yaml(documents: tuple[dict[str, Any], ...]) -> None:

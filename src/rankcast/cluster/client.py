@@ -12,8 +12,10 @@ from rankcast.errors import RunError, clip
 
 Answer = TypeVar("Answer")
 _PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts after a failure that may pass
+_DENIED = (401, 403)
 _MAY_PASS = (429, 500, 502, 503, 504)
 _SECONDS = 30  # to wait for an answer
+_SILENCE = 120  # seconds without a line after which a log is asked for again
 
 
 class ConflictError(Exception):
@@ -41,7 +43,7 @@ class Cluster:
             contexts, current = config.list_kube_config_contexts()
             chosen = next((one for one in contexts if one["name"] == context), current)
             own = chosen["context"].get("namespace")
-        except config.ConfigException as error:
+        except Exception as error:  # noqa: BLE001 - a kubeconfig that is none fails in many ways
             try:
                 config.load_incluster_config()
             except config.ConfigException:
@@ -116,13 +118,13 @@ class Cluster:
             found["items"], key=lambda pod: (str(pod["metadata"]["creationTimestamp"]), pod["metadata"]["name"])
         )
 
-    def events(self, pod: str) -> list[str]:
-        """What went wrong with a pod, as the cluster says it; nothing where it may not be asked."""
+    def events(self, name: str) -> list[str]:
+        """What went wrong with a pod or a Job, as the cluster says it; nothing where it may not be asked."""
         try:
             found = self._ask(
                 "read events",
                 lambda: self.core.list_namespaced_event(
-                    self.namespace, field_selector=f"involvedObject.name={pod}", _request_timeout=_SECONDS
+                    self.namespace, field_selector=f"involvedObject.name={name}", _request_timeout=_SECONDS
                 ),
             )
         except RunError:
@@ -133,20 +135,17 @@ class Cluster:
             if one.get("type", "Warning") == "Warning"
         ]
 
-    def log(self, pod: str) -> Iterator[str]:
-        """The lines of a pod's log from its beginning, as they come, until it ends or the connection does."""
+    def log(self, pod: str, over: bool) -> Iterator[str]:
+        """The lines of a pod's log from its beginning, as they come, until it ends or the connection does. `over`: the pod has
+        ended, so that what is left without a line's end is a line. RunError where the log may not be read.
+        """
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
-        rest = b""
+        rest, timeout = b"", (_SECONDS, _SILENCE)
         try:
             answer = self.core.read_namespaced_pod_log(
-                pod,
-                self.namespace,
-                container=CONTAINER,
-                follow=True,
-                _preload_content=False,
-                _request_timeout=(_SECONDS, None),
+                pod, self.namespace, container=CONTAINER, follow=True, _preload_content=False, _request_timeout=timeout
             )
             try:
                 for chunk in answer.stream():
@@ -154,9 +153,12 @@ class Cluster:
                     yield from (line.decode("utf-8", "replace") for line in lines)
             finally:
                 answer.release_conn()
-        except (ApiException, HTTPError, OSError):
+        except ApiException as error:
+            if error.status in _DENIED:
+                raise RunError(_refused("read the log", error, self.namespace)) from error
+        except (HTTPError, OSError):
             return  # whoever follows looks at the pod, and asks again
-        if rest:
+        if rest and over:
             yield rest.decode("utf-8", "replace")
 
     def _find(self, what: str, work: Callable[[], Any]) -> dict[str, Any] | None:

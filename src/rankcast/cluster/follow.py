@@ -45,6 +45,8 @@ class Follower:
             pods = self.cluster.pods(self.job)
             for pod in pods:
                 self._look_at(pod)
+            if not pods:
+                self._tell(self.job, self._without_pod(job))
             end = _end(job)
             if end is not None:
                 pods = self.cluster.pods(self.job)
@@ -65,13 +67,24 @@ class Follower:
         if name not in self._shown:
             self._tell(name, "runs")
         shown = self._shown.setdefault(name, 0)
-        for number, line in enumerate(self.cluster.log(name)):
-            if number >= shown:
-                self.line(line)
-                self._shown[name] = number + 1
-        if phase in ("Succeeded", "Failed"):
+        over = phase in ("Succeeded", "Failed")
+        try:
+            for number, line in enumerate(self.cluster.log(name, over)):
+                if number >= shown:
+                    self.line(line)
+                    self._shown[name] = number + 1
+        except RunError as error:
+            self._tell(f"{name} (log)", str(error))
+        if over:
             self._tell(name, _how_it_ended(pod))
             self._told[name] = "over"
+
+    def _without_pod(self, job: Mapping[str, Any]) -> str:
+        """Why a Job has no pod."""
+        if job.get("spec", {}).get("suspend"):
+            return "waits: it is suspended"
+        warned = self.cluster.events(self.job)
+        return f"waits: {warned[-1]}" if warned else "waits for a pod"
 
     def _waiting(self, pod: Mapping[str, Any]) -> str:
         """Why a pod does not run yet."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from rankcast.cluster.client import Cluster, ConflictError
 from rankcast.cluster.follow import End
-from rankcast.cluster.job import Files, manifests
+from rankcast.cluster.job import SCRATCH, STUDY, Files, manifests
 from rankcast.config.environment import names_in
 from rankcast.config.plan import Plan
 from rankcast.config.problems import message_of
@@ -28,6 +28,7 @@ from rankcast.runs.objects import is_remote
 from rankcast.runs.store import open_store
 from rankcast.study import check
 
+_KILLED = 137  # exit code of what was killed, mostly for want of memory
 _MOST = 900_000  # bytes of a ConfigMap's files
 
 
@@ -92,33 +93,51 @@ def send(submission: Submission, cluster: Cluster, again: bool = False) -> Sent:
     try:
         made = cluster.create_job(job)
     except ConflictError:
+        found = cluster.job(submission.name)
+        if files and found is not None:
+            cluster.give_files_to(found)
         return Sent(submission.name, before=True)
     if files:
         cluster.give_files_to(made)
     return Sent(submission.name, before=False)
 
 
-def outcome(submission: Submission, end: End) -> tuple[dict[str, Any], Run | None]:
-    """What the pod said at its end, and the run itself where this machine can reach it. RunError where there is none."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a study came out: what its pod said, the run where this machine can reach it, or why it cannot; the worst decision."""
+
+    study: str
+    id: str
+    decision: dict[str, str]
+    worst: str | None
+    run: Run | None
+    why_not: str | None = None
+
+
+def outcome(submission: Submission, end: End) -> Outcome:
+    """How the Job of a submission came out. RunError where it failed."""
     if not end.complete:
-        words = f": {clip(end.words, 600)}" if end.words else ""
-        hint = (
-            "give it more memory (`submit.resources`)"
-            if end.exit_code == 137
-            else "mend the cause, then `rankcast submit --again`"
+        hint = "give it more memory (`submit.resources`)" if end.exit_code == _KILLED else "mend the cause"
+        words = f": {clip(end.words, 250)}" if end.words else ""
+        raise RunError(
+            f"the Job {submission.name} failed; {hint}, then `rankcast submit --again`: {clip(end.reason, 150)}{words}"
         )
-        raise RunError(f"the Job {submission.name} failed: {end.reason}{words}; {hint}")
     try:
         told = json.loads(end.words)
-        study, run, decision = told["study"], told["run"], told["decision"]
-    except (ValueError, KeyError, TypeError) as error:
+        study, run, decision, worst = told["study"], told["run"], told.get("decision") or {}, told.get("worst")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"the Job {submission.name} is complete, but its pod left no word of the run (another image than Rankcast's?)"
         ) from error
-    document = {"study": study, "run": run, "decision": decision}
     if not is_remote(submission.submit.out):
-        return document, None
-    return document, open_store(submission.submit.out).get(study, run)
+        return Outcome(study, run, decision, worst, None, "it is on a volume of the cluster")
+    try:
+        found = open_store(submission.submit.out).get(study, run)
+    except RunError as error:
+        return Outcome(study, run, decision, worst, None, str(error))
+    if found is not None:
+        decision = {name: one.decision for name, one in found.decision.items()}
+    return Outcome(study, run, decision, worst, found, None if found else "it is not where the pod says")
 
 
 def _files(plan: Plan, submit: Submit) -> Files:
@@ -130,12 +149,12 @@ def _files(plan: Plan, submit: Submit) -> Files:
         if not all(path.is_relative_to(root) for path in inside):
             raise ConfigError(Problem(f"both files must lie in the repository {root}", plan.study_file))
         commit = submit.files.commit or repository.commit("HEAD")
-        changed = set(repository.changed(commit, "")) & {path.relative_to(root).as_posix() for path in inside}
+        names = [path.relative_to(root).as_posix() for path in inside]
+        texts = (plan.texts[name].text for name in ("study", "service"))
+        changed = [name for name, text in zip(names, texts, strict=True) if repository.text(name, commit) != text]
         if changed:
             raise ConfigError(
-                Problem(
-                    f"{', '.join(sorted(changed))} differ from commit {commit[:12]}, which the pod reads; commit and push"
-                )
+                f"{', '.join(changed)}: differs from commit {commit[:12]}, which the pod reads; commit and push"
             )
         return Files(inside[0].relative_to(root).as_posix(), {}, commit)
     root = Path(os.path.commonpath([study.parent, service.parent]))
@@ -163,6 +182,15 @@ def _problems(plan: Plan, submit: Submit) -> Iterator[Problem]:
                     "`submit.secrets`",
                     file,
                 )
+    mounts = [volume.mount.rstrip("/") for volume in submit.volumes]
+    for mount in mounts:
+        if mounts.count(mount) > 1 or mount.startswith((f"{STUDY}/", f"{SCRATCH}/")):
+            yield Problem(
+                f"volumes: {mount} is inside of {STUDY} or {SCRATCH}, or is mounted twice",
+                plan.service_file,
+                plan.line(plan.service_file, "submit", "volumes"),
+                "submit.volumes",
+            )
     if not is_remote(submit.out) and not any(
         not volume.read_only and f"{submit.out.rstrip('/')}/".startswith(f"{volume.mount.rstrip('/')}/")
         for volume in submit.volumes

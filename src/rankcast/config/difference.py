@@ -6,16 +6,20 @@ difference.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rankcast.errors import clip, show
+from rankcast.tables.duration import Duration
 
 Kind = Literal["treatment", "outside", "words"]
 _WORDS = ("study", "owner", "why", "expect")  # change no number
 _OWN = ("candidates", "steps", "served")  # of a variant; everything else says where its scores come from
 _LONGEST = 160
+_BEFORE = 20  # characters before the first that differs
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """What changes from one plan to another; `treatment` is what the second declares."""
+    """What changes from one plan to another; `treatment` is what the second declares. `new`: a study against its own baseline."""
 
     before: str
     after: str
     treatment: tuple[str, ...]
     changes: tuple[Change, ...]
+    new: bool = False
 
     def of(self, kind: Kind) -> list[str]:
         """The texts of one kind."""
@@ -67,7 +72,7 @@ def proposed(plan: Mapping[str, Any]) -> Difference:
     for name, variant in study["variants"].items():
         if "builtin" not in variant and name != study["baseline"]:
             changes += _proposal(name, study)
-    return Difference(study["baseline"], study["study"], tuple(study["treatment"]), tuple(changes))
+    return Difference(study["baseline"], study["study"], tuple(study["treatment"]), tuple(changes), new=True)
 
 
 def _proposal(name: str, study: Mapping[str, Any]) -> list[Change]:
@@ -93,7 +98,9 @@ def _service(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 def _study(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     skipped = {"rankcast", "service", "variants"}
     for key in dict.fromkeys((*before, *after)):
-        if key in skipped or before.get(key) == after.get(key):
+        if key in skipped:
+            continue
+        if key == "treatment" and sorted(before[key]) == sorted(after[key]):
             continue
         for text in _unlike(before.get(key), after.get(key), key):
             yield Change("words" if key in _WORDS else "outside", text)
@@ -108,7 +115,9 @@ def _variants(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[C
     theirs = {name: one for name, one in after["variants"].items() if name != baselines[1]}
     for name in dict.fromkeys((*ours, *theirs)):
         if name not in theirs:
-            yield Change("treatment", f"treatment drops: variant {name}")
+            builtin = "builtin" in ours[name]
+            text = f"reference {name} is dropped" if builtin else f"treatment drops: variant {name}"
+            yield Change("words" if builtin else "treatment", text)
         elif name not in ours:
             yield from _fresh(name, after)
         else:
@@ -134,7 +143,8 @@ def _changed(
         if was and now:
             continue  # it follows the baseline, which is told already
         verb = "adds" if was else "drops" if now else "changes"
-        yield Change(_kind(key, treatment), f"treatment {verb}: {name}: {text}")
+        kind = "treatment" if now else _kind(key, treatment)  # to go back to the baseline is never outside
+        yield Change(kind, f"treatment {verb}: {name}: {text}")
 
 
 def _variant(before: Mapping[str, Any], after: Mapping[str, Any], against: str = "") -> Iterator[tuple[str, str]]:
@@ -144,7 +154,10 @@ def _variant(before: Mapping[str, Any], after: Mapping[str, Any], against: str =
         if sources[0] != sources[1]:
             same = sources[0].get("trained_until") == sources[1].get("trained_until")
             theirs, ours = (_brief(source, told=not same) for source in sources)
-            yield "scores", f"{ours} instead of {theirs}{against}"
+            if ours != theirs:
+                yield "scores", f"{ours} instead of {theirs}{against}"
+            else:
+                yield from (("scores", f"{text}{against}") for text in _unlike(sources[0], sources[1], ""))
     else:
         yield from (("scores", text) for text in _unlike(sources[0], sources[1], ""))
     for text in _unlike(before["candidates"], after["candidates"], "candidates"):
@@ -169,7 +182,7 @@ def _steps(before: Sequence[Any], after: Sequence[Any]) -> Iterator[str]:
     ours, theirs = _named(before), _named(after)
     for name in ours:
         if name not in theirs:
-            yield f"step {name} is gone ({_value(ours[name])})" if ours[name] is not None else f"step {name} is gone"
+            yield f"step {name} is gone" + ("" if ours[name] is None else f" ({_value(ours[name])})")
     places = list(theirs)
     for name, argument in theirs.items():
         if name not in ours:
@@ -186,15 +199,23 @@ def _steps(before: Sequence[Any], after: Sequence[Any]) -> Iterator[str]:
 
 
 def _named(steps: Sequence[Any]) -> dict[str, Any]:
-    """Steps by the name under which a run reports them."""
+    """Steps by the name under which a run reports them; of one with a name of its own, with its kind."""
     named: dict[str, Any] = {}
     for step in steps:
         if isinstance(step, str):
             named[step] = None
-        else:
-            kind = next(key for key in step if key != "name")
-            named[step.get("name", kind)] = step[kind]
+            continue
+        kind = next(key for key in step if key != "name")
+        name, argument = step.get("name", kind), _spoken(step[kind])
+        named[name] = argument if name == kind or re.fullmatch(f"{re.escape(kind)}-\\d+", name) else {kind: argument}
     return named
+
+
+def _spoken(argument: Any) -> Any:
+    """An argument without keys that say nothing."""
+    if not isinstance(argument, dict):
+        return argument
+    return {key: value for key, value in argument.items() if value is not None} or None
 
 
 def _unlike(before: Any, after: Any, where: str) -> Iterator[str]:
@@ -202,16 +223,54 @@ def _unlike(before: Any, after: Any, where: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
             yield from _unlike(before.get(key), after.get(key), f"{where}.{key}" if where else str(key))
-    elif before != after:
+    elif not _same(before, after):
         if isinstance(before, list) and isinstance(after, list):
-            gone, new = (
-                [one for one in some if one not in others] for some, others in ((before, after), (after, before))
-            )
-            if gone or new:
-                told = [f"loses {_value(one)}" for one in gone] + [f"gains {_value(one)}" for one in new]
-                yield f"{where} {', '.join(told)}".strip()
-                return
-        yield f"{where} {_value(before)} -> {_value(after)}".strip()
+            yield f"{where} {_of_lists(before, after)}".strip()
+        else:
+            yield f"{where} {' -> '.join(_values(before, after))}".strip()
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Whether two values mean the same: 1 is not true, and 7d is 1w."""
+    if isinstance(before, str) and isinstance(after, str):
+        return before == after or _span(before) == _span(after) is not None
+    return json.dumps(before, sort_keys=True, default=str) == json.dumps(after, sort_keys=True, default=str)
+
+
+def _span(text: str) -> int | None:
+    try:
+        return Duration.parse(text).micros
+    except ValueError:
+        return None
+
+
+def _of_lists(before: Sequence[Any], after: Sequence[Any]) -> str:
+    def without(some: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+        return [one for one in some if not any(_same(one, other) for other in others)]
+
+    told = [f"loses {_value(one)}" for one in without(before, after)]
+    told += [f"gains {_value(one)}" for one in without(after, before)]
+    kept = [
+        [one for one in some if any(_same(one, other) for other in others)]
+        for some, others in ((before, after), (after, before))
+    ]
+    if not _same(kept[0], kept[1]) or not told:
+        told.append(f"in another order: {' -> '.join(_values(kept[0], kept[1]))}")
+    return ", ".join(told)
+
+
+def _values(before: Any, after: Any) -> tuple[str, str]:
+    """Two values that differ, written so that it is seen."""
+    told = _value(before), _value(after)
+    if told[0] != told[1]:
+        return told
+    whole = tuple(json.dumps(one, ensure_ascii=False, default=str) for one in (before, after))
+    if whole[0] == whole[1]:
+        return f"{whole[0]} ({type(before).__name__})", f"{whole[1]} ({type(after).__name__})"
+    same = next((at for at, (one, other) in enumerate(zip(*whole, strict=False)) if one != other), 0)
+    start = max(0, same - _BEFORE)
+    lead = "…" if start else ""
+    return lead + clip(whole[0][start:], _LONGEST), lead + clip(whole[1][start:], _LONGEST)
 
 
 def _value(value: Any) -> str:

@@ -14,6 +14,7 @@ from rankcast.config.service import Service, Table
 from rankcast.config.study import WAYS, Study, Variant
 from rankcast.tables.duration import Duration
 
+_SILENT: Mapping[str, Any] = {"reads": [], "headers": {}}  # what the same means as silence
 Family = Literal["primary", "guardrails", "exploration"]
 
 
@@ -129,6 +130,16 @@ class Plan:
         study["variants"] = {variant.name: _variant(variant) for variant in self.variants}
         return {"service": service, "study": study}
 
+    def reviewed(self) -> dict[str, Any]:
+        """The same with how it runs in a cluster, which is no part of a run: what a reviewer must see change."""
+        told = self.document()
+        submit = self.service.submit
+        return (
+            told
+            if submit is None
+            else {**told, "service": {**told["service"], "submit": submit.model_dump(mode="json")}}
+        )
+
     def _production_steps(self) -> tuple[PlannedStep, ...]:
         return name_steps(
             [PlannedStep(one.name or one.kind, one.kind, one.argument, None) for one in self.service.production.steps]
@@ -186,13 +197,17 @@ def _variant(variant: PlannedVariant) -> dict[str, Any]:
     if "scores" in shown:
         shown["scores"] = _table(shown["scores"])
     if "python" in shown:
-        shown["python"] = {key: value for key, value in shown["python"].items() if value}
+        shown["python"] = {
+            key: value for key, value in shown["python"].items() if value is not None and value != _SILENT.get(key)
+        }
     if "training" in shown:
         shown["training"] = {key: value for key, value in shown["training"].items() if value is not None}
         if "features" in shown["training"]:
             shown["training"]["features"] = _table(shown["training"]["features"])
     if "http" in shown:
-        shown["http"] = {key: value for key, value in shown["http"].items() if value not in (None, {})}
+        shown["http"] = {
+            key: value for key, value in shown["http"].items() if value is not None and value != _SILENT.get(key)
+        }
     candidates = variant.candidates
     shown["candidates"] = candidates if isinstance(candidates, str) else _table(candidates.model_dump(mode="json"))
     shown["steps"] = [_step(step) for step in variant.steps]

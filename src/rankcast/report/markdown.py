@@ -70,8 +70,17 @@ def code(value: object) -> str:
     return f"{fence}{padded}{fence}"
 
 
+def cell_code(value: object) -> str:
+    """The same in a table, where a bar would end the cell even in code."""
+    return code(value).replace("|", "\\|")
+
+
 def _escaped(shown: str, longest: int) -> str:
-    """Text that Markdown shows as it is: no markup, no line break, nobody mentioned, not too long."""
+    """Text that Markdown shows as it is: no markup, no line break, nobody mentioned, not too long.
+
+    A backslash does not keep GitHub from mentioning somebody; a comment after the `@` does.
+    """
     shown = clip(" ".join(shown.split()), longest)
-    shown = re.sub(r"([\\`*_\[\]|~$]|(?<!\w)@)", r"\\\1", shown)
-    return shown.replace("<", "&lt;").replace(">", "&gt;")
+    shown = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", shown)
+    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"(?<!\w)@(?=\w)", "@<!-- -->", shown)

@@ -67,10 +67,18 @@ def policy() -> str:
 
 
 def runs_page(
-    where: str, runs: Sequence[Any], asked: Mapping[str, str], page: int, more: bool, studies: Sequence[str]
+    where: str,
+    runs: Sequence[Any],
+    asked: Mapping[str, str],
+    page: int,
+    more: bool,
+    studies: Sequence[str],
+    count: int,
+    unreadable: int,
 ) -> str:
-    """The list of runs, newest first."""
-    return _render("runs", "Runs", where=where, runs=runs, asked=asked, page=page, more=more, studies=studies)
+    """The list of runs, newest first; `count`: how many match, `unreadable`: how many cannot be shown at all."""
+    told = {"asked": asked, "page": page, "more": more, "studies": studies, "count": count, "unreadable": unreadable}
+    return _render("runs", "Runs", where=where, runs=runs, **told)
 
 
 def trend_page(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rankcast.records import Finding
-from rankcast.report.markdown import MOST_CHARACTERS, cell, code, prose, shrunk
+from rankcast.report.markdown import MOST_CHARACTERS, cell, cell_code, code, prose, shrunk
 from rankcast.text import printable
 
 MARKER = "<!-- rankcast:comment -->"
@@ -90,14 +90,14 @@ def _bullets(texts: Sequence[str], bullet: str) -> list[str]:
 
 def _row(one: Reviewed) -> str:
     if one.gone:
-        return f"| {code(one.path)} | removed | |"
+        return f"| {cell_code(one.path)} | removed | |"
     errors = sum(finding.severity == "error" for finding in one.fired)
     warnings = len(one.fired) - errors
     counted = [f"{n} {word}{'s' * (n > 1)}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
     state = "refused" if one.problems else "fine" if one.fit else "not fit to run"
     said = ", ".join([state, *counted]) + ("" if one.own else " (its service changes)")
     verdict = ", ".join(f"{cell(name)} **{word}**" for name, word in one.verdict.items())
-    return f"| {code(one.path)} | {said} | {verdict or cell(one.note or 'not run')} |"
+    return f"| {cell_code(one.path)} | {said} | {verdict or cell(one.note or 'not run')} |"
 
 
 def _together(studies: Sequence[Reviewed]) -> list[list[Reviewed]]:

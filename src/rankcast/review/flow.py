@@ -64,8 +64,8 @@ def _study(
         return seen, [], None
     place = Path(os.path.relpath(change.repository.root / touched.path))
     try:
+        difference = change.difference(touched.path)  # reads files of the repository only, whatever links there are
         plan, found = check(place, with_data)
-        difference = change.difference(touched.path)
     except RankcastError as error:
         told = [replace(problem, file=problem.file or touched.path) for problem in error.problems]
         return replace(seen, problems=[str(one) for one in told]), [problem_finding(one) for one in told], None

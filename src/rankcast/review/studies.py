@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 from rankcast.config.difference import Difference, difference, proposed
 from rankcast.config.plan import FileText, Plan
+from rankcast.config.yaml import load
 from rankcast.errors import ConfigError, RankcastError, RunError
 from rankcast.repository import WORKING_TREE, Repository
 from rankcast.study import plan_of_texts
 
-_KEY = re.compile(r"^(study|service|tables|variants)[ \t]*:[ \t]*(.*)$", re.MULTILINE)
+_KEY = re.compile(r"""^\ufeff?[{ \t]*["']?(study|service|variants)["']?[ \t]*:[ \t]*(.*)$""", re.MULTILINE)
 _ENDINGS = (".yaml", ".yml")
 _MOST = 1_000_000  # characters of a file that may be a study
 
@@ -40,36 +40,28 @@ class Change:
 
     def touched(self) -> list[Touched]:
         """Every study that was changed, added or removed, and every study whose service was."""
-        changed = set(self.paths)
+        before, after = self._files
+        changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
         found = []
-        for path in self._files:
+        for path in after:
             text = self._study_text(path, self.head)
-            if text is None:
-                continue
-            if path in changed:
+            if text is not None and path in changed:
                 found.append(Touched(path, own=True))
-            elif _service_path(path, text) in changed:
+            elif text is not None and service_path(path, text) in changed:
                 found.append(Touched(path, own=False))
-        there = {one.path for one in found}
-        gone = [path for path in changed if path not in there and self.repository.text(path, self.head) is None]
-        found += [Touched(path, own=True, gone=True) for path in gone if self._study_text(path, self.base) is not None]
-        return sorted(found, key=lambda one: one.path)
-
-    @cached_property
-    def paths(self) -> list[str]:
-        """Every path that differs."""
-        return self.repository.changed(self.base, self.head)
+        gone = [path for path in before if path not in after and self._study_text(path, self.base) is not None]
+        return sorted([*found, *(Touched(path, own=True, gone=True) for path in gone)], key=lambda one: one.path)
 
     def difference(self, path: str) -> Difference:
         """What changes in a study; of a new one, what it proposes against its own baseline."""
         after = self.plan(path, self.head)
-        if self._study_text(path, self.base) is None:
-            return proposed(after.document())
+        if self.is_new(path):
+            return proposed(after.reviewed())
         try:
             before = self.plan(path, self.base)
         except RankcastError:  # it was broken before: what it proposes now is all that can be said
-            return proposed(after.document())
-        return difference(before.document(), after.document())
+            return proposed(after.reviewed())
+        return difference(before.reviewed(), after.reviewed())
 
     def is_new(self, path: str) -> bool:
         """Whether a study was not there before."""
@@ -80,23 +72,22 @@ class Change:
         text = self.repository.text(path, revision)
         if text is None:
             raise RunError(f"no file {path} at {revision or 'the work tree'}")
-        service = _service_path(path, text)
+        service = service_path(path, text)
         told = None if service is None else self.repository.text(service, revision)
         if service is None or told is None:
             raise ConfigError(f"{path}: its `service` ({service or 'nothing'}) is no file of the repository")
-        root = self.repository.root
-        return plan_of_texts(
-            {"study": FileText(path, text), "service": FileText(service, told)}, Path(os.path.abspath(root))
-        )
+        files = {"study": FileText(path, text), "service": FileText(service, told)}
+        return plan_of_texts(files, self.repository.root.absolute())
 
-    @property
-    def _files(self) -> Iterator[str]:
-        return (path for path in self.repository.files(self.head) if path.endswith(_ENDINGS))
+    @cached_property
+    def _files(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Files that may be studies or services, before and after, with what they are known by."""
+        both = (self.repository.files(revision) for revision in (self.base, self.head))
+        before, after = ({path: name for path, name in one.items() if path.endswith(_ENDINGS)} for one in both)
+        return before, after
 
     def _study_text(self, path: str, revision: str) -> str | None:
         """The text of a file that is a study by its keys."""
-        if not path.endswith(_ENDINGS):
-            return None
         try:
             text = self.repository.text(path, revision)
         except RunError:
@@ -110,15 +101,24 @@ def is_study(text: str) -> bool:
     >>> is_study("study: a\\nservice: service.yaml\\n"), is_study("service: shop\\ntables: {}\\n")
     (True, False)
     """
-    keys = {found[1] for found in _KEY.finditer(text[:_MOST])}
+    if "study" not in text or len(text) > _MOST:
+        return False
+    keys = set(_keys(text))
     return "study" in keys and bool(keys & {"service", "variants"})
 
 
-def _service_path(path: str, text: str) -> str | None:
+def service_path(path: str, text: str) -> str | None:
     """Where a study's service lies in the repository; None where that cannot be told."""
-    written = next((found[2] for found in _KEY.finditer(text[:_MOST]) if found[1] == "service"), "")
-    name = written.split(" #")[0].strip().strip("'\"")
-    if not name or "${" in name or posixpath.isabs(name):
+    name = _keys(text).get("service")
+    if not isinstance(name, str) or not name or "${" in name or posixpath.isabs(name):
         return None
     joined = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
     return None if joined.startswith("../") else joined
+
+
+def _keys(text: str) -> Mapping[str, Any]:
+    """The keys of a file with their values; of one that cannot be read, those that look like keys."""
+    try:
+        return dict(load(text.removeprefix("\ufeff"), "").values)
+    except ConfigError:
+        return {found[1]: found[2].split(" #")[0].strip().strip("'\",") for found in _KEY.finditer(text)}

@@ -52,6 +52,10 @@ class Bucket:
 
     def objects(self, below: str = "") -> list[str]:
         """The keys below a prefix, sorted."""
+        return sorted(self.sizes(below))
+
+    def sizes(self, below: str = "") -> dict[str, int]:
+        """The keys below a prefix, and how many bytes each object has."""
         files = self._files
         from pyarrow.fs import FileSelector, FileType
 
@@ -61,7 +65,7 @@ class Bucket:
             if not found and self._files.get_file_info(self._path("").split("/")[0]).type == FileType.NotFound:
                 raise OSError("there is no such bucket")
         start = len(self._path("").rstrip("/")) + 1
-        return sorted(one.path[start:] for one in found if one.type == FileType.File)
+        return {one.path[start:]: one.size for one in found if one.type == FileType.File}
 
     def has(self, key: str) -> bool:
         """Whether there is such an object."""

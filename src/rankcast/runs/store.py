@@ -170,11 +170,14 @@ class BucketStore(Store):
         told = self.bucket.read(f"{study}/{run}/{SUMMARY}")
         if told is not None:
             with suppress(ValueError):
-                return Summary.model_validate_json(told)
-        found = self.get(study, run)
-        if found is None:
-            raise RunError(f"{self}/{study}/{run} is gone")
-        return _short(found)
+                return _named(Summary.model_validate_json(told), study, run)
+        try:
+            found = self.get(study, run)
+            if found is not None:
+                return _short(found)
+        except RunError as error:
+            raise RunError(f"{self}/{study}/{run} is not a run that this version can read") from error
+        raise RunError(f"{self}/{study}/{run} is gone")
 
     @contextmanager
     def writing(self, study: str, run: str, kept: Kept, wait: Callable[[], None]) -> Iterator[Desk | None]:
@@ -184,8 +187,8 @@ class BucketStore(Store):
             with folders.writing(place, kept, wait) as folder:
                 if folder is None or self.bucket.has(f"{study}/{run}/{_LAST}"):
                     raise _DoneElsewhereError
-                self._take_up(aside, folder)
-                put_aside = _Aside(self.bucket, f"{aside}/{token}", folder)
+                taken = self._take_up(aside, folder)
+                put_aside = _Aside(self.bucket, f"{aside}/{token}", folder, done=taken)
                 try:
                     yield Desk(folder, put_aside.now_and_then, token)
                 except BaseException:
@@ -217,10 +220,11 @@ class BucketStore(Store):
         return f"{self.bucket.url.rstrip('/')}/{run.folder.parent.name}/{run.id}"
 
     def _still(self, study: str, run: str, folder: Path) -> bool:
-        """Whether what is remembered here is what is in the bucket."""
+        """Whether what is remembered here is what is in the bucket; true where nothing is remembered yet."""
         name = SUMMARY if (folder / SUMMARY).is_file() else "manifest.json"
-        told = self.bucket.read(f"{study}/{run}/{name}")
-        return told is not None and (folder / name).is_file() and (folder / name).read_bytes() == told
+        if not (folder / name).is_file():
+            return True
+        return self.bucket.read(f"{study}/{run}/{name}") == (folder / name).read_bytes()
 
     def _bring(self, study: str, run: str, token: str | None, name: str) -> None:
         """Bring one of a run's tables here: the files with its token."""
@@ -229,17 +233,21 @@ class BucketStore(Store):
         pairs = [(key, place / name / key.rpartition("/")[2].removeprefix(mark)) for key in keys]
         self.bucket.get(pair for pair in pairs if not pair[1].is_file())
 
-    def _take_up(self, aside: str, folder: Path) -> None:
-        """What other machines put aside before they went: of every shard that is not here all files, of one machine."""
-        for key in self.bucket.objects(aside):
+    def _take_up(self, aside: str, folder: Path) -> set[Path]:
+        """What other machines put aside before they went: of every shard that is not here all files, of one machine; of answers
+        the longest file, since they are appended to. What was taken.
+        """
+        taken: set[Path] = set()
+        for key, _ in sorted(self.bucket.sizes(aside).items(), key=lambda pair: (-pair[1], pair[0])):
             token, _, name = key[len(aside) + 1 :].partition("/")
-            shard = Path(name).stem
-            if name.startswith("answers/") and not (folder / name).exists():
-                self.bucket.get([(key, folder / name)])
-            elif name.startswith("replays/") and name.endswith(".json") and not (folder / name).exists():
-                parts = [f"{table}/{shard}.parquet" for table in _TABLES]
-                self.bucket.get((f"{aside}/{token}/{part}", folder / part) for part in parts)
-                self.bucket.get([(key, folder / name)])
+            names = [name] if name.startswith("answers/") else []
+            if name.startswith("replays/") and name.endswith(".json"):
+                names = [*(f"{table}/{Path(name).stem}.parquet" for table in _TABLES), name]
+            if names and not (folder / name).exists():
+                for one in names:  # what says that a shard is whole comes last
+                    self.bucket.get([(f"{aside}/{token}/{one}", folder / one)])
+                taken |= {folder / one for one in names}
+        return taken
 
     def _upload(self, folder: Path, key: str, token: str) -> None:
         """Tables first, under the token's names; then what tells of them; `result.json` last."""
@@ -311,11 +319,17 @@ def open_run(name: str, out: str | Path) -> Run:
 
 def _short(run: Run) -> Summary:
     """A run in short, from its summary or (an earlier version's) from the rest."""
+    names = run.folder.parent.name, run.id
     with suppress(OSError, ValueError):
-        return Summary.model_validate_json((run.folder / SUMMARY).read_text(encoding="utf-8"))
+        return _named(Summary.model_validate_json((run.folder / SUMMARY).read_text(encoding="utf-8")), *names)
     try:
-        return summary_of(run.result, run.manifest)
+        return _named(summary_of(run.result, run.manifest), *names)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{run.folder} is not a run that this version can read ({type(error).__name__}); remove it to run again"
         ) from error
+
+
+def _named(summary: Summary, study: str, run: str) -> Summary:
+    """By the names under which it is kept: what a file says of itself leads nowhere."""
+    return summary.model_copy(update={"study": study, "run": run})

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ConfigDict
+
 from rankcast.records import Record, Result, Value
 
 
 class Change(Record):
     """A metric of a variant against the baseline, over all targets."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     variant: str
     metric: str
@@ -25,6 +29,8 @@ class Change(Record):
 
 class Summary(Record):
     """A run in short. `changes`: the primary metric first; `replay`: the id of its lists."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     rankcast: int = 1
     study: str

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Any
 
-from rankcast.errors import RankcastError, RunError
+from rankcast.errors import RankcastError
 from rankcast.report import pages
 from rankcast.runs.store import Store
-from rankcast.serving.looking import Runs, against, lists_of, trend_points
+from rankcast.serving.looking import NotThereError, Runs, against, lists_of, trend_points
 
 PAGE = 100  # runs of a page
 _FILES = {
@@ -37,7 +37,7 @@ def application(store: Store, host: str) -> Any:
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
 
     runs, where = Runs(store), str(store)
@@ -49,7 +49,7 @@ def application(store: Store, host: str) -> Any:
         def answer(request: Request) -> Response:
             try:
                 return work(request)
-            except RunError as error:
+            except NotThereError as error:
                 return page(pages.problem_page(where, "Not found", str(error)), 404)
             except RankcastError as error:
                 return page(pages.problem_page(where, "This did not work", str(error)), 400)
@@ -65,10 +65,10 @@ def application(store: Store, host: str) -> Any:
             and asked["study"] in ("", one.study)
             and (not asked["decision"] or asked["decision"] in one.decision.values())
         ]
-        number = _number(request.query_params.get("page"))
+        number = min(_number(request.query_params.get("page")), max(1, -(-len(found) // PAGE)))
         start = (number - 1) * PAGE
         shown, more = found[start : start + PAGE], len(found) > start + PAGE
-        return page(pages.runs_page(where, shown, asked, number, more, runs.studies()))
+        return page(pages.runs_page(where, shown, asked, number, more, runs.studies(), len(found), runs.unreadable))
 
     def listing(_: Request) -> Response:
         return JSONResponse([one.model_dump(mode="json") for one in runs.all()], headers=_HEADERS)
@@ -100,7 +100,7 @@ def application(store: Store, host: str) -> Any:
         name = request.path_params["file"]
         _, run = runs.one(request.path_params["study"], request.path_params["run"])
         if name not in _FILES or not (run.folder / name).is_file():
-            raise RunError(f"a run has {', '.join(_FILES)}")
+            raise NotThereError(f"a run has {', '.join(_FILES)}")
         content = (run.folder / name).read_bytes()
         return Response(
             content, headers={**_HEADERS, "Content-Type": _FILES[name], "Content-Security-Policy": _SANDBOX}
@@ -110,7 +110,7 @@ def application(store: Store, host: str) -> Any:
         return page(pages.problem_page(where, "Not found", f"there is no page {request.url.path[:200]}"), 404)
 
     async def broken(_: Request, error: Exception) -> Response:
-        return PlainTextResponse(f"This is a bug in Rankcast: {type(error).__name__}", 500, _HEADERS)
+        return page(pages.problem_page(where, "A bug in Rankcast", f"{type(error).__name__}: please report it"), 500)
 
     at = "/runs/{study}/{run}"
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {404: not_there, 500: broken}
@@ -155,4 +155,4 @@ def _names(host: str) -> list[str]:
 
 
 def _number(text: str | None) -> int:
-    return max(1, int(text)) if text and text.isascii() and text.isdigit() and len(text) < 7 else 1
+    return max(1, int(text)) if text and text.isascii() and text.isdigit() and len(text) < 20 else 1

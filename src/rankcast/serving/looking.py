@@ -25,18 +25,25 @@ MOST_REQUESTS = 10  # of a user
 _MOST_PLACES = 50
 
 
+class NotThereError(RunError):
+    """There is no such run, or no such file of it."""
+
+
 @dataclass
 class Runs:
     """The runs of a store, read again when they are no longer fresh."""
 
     store: Store
+    unreadable: int = 0
     _read: tuple[float, list[Summary]] = field(default=(-_FRESH, []), repr=False)
 
     def all(self) -> list[Summary]:
         """Newest first."""
         now = time.monotonic()
         if now - self._read[0] > _FRESH:
-            self._read = (now, sorted(self.store.find(), key=lambda one: one.started, reverse=True))
+            left_out: list[RunError] = []
+            self._read = (now, sorted(self.store.find(left_out.append), key=lambda one: one.started, reverse=True))
+            self.unreadable = len(left_out)
         return self._read[1]
 
     def one(self, study: str, run: str) -> tuple[Summary, Run]:
@@ -44,7 +51,7 @@ class Runs:
         found = next((one for one in self.all() if (one.study, one.run) == (study, run)), None)
         there = None if found is None else self.store.get(study, run)
         if found is None or there is None:
-            raise RunError(f"no run {clip(study, 80)}/{clip(run, 40)}")
+            raise NotThereError(f"no run {clip(study, 80)}/{clip(run, 40)}")
         return found, there
 
     def studies(self) -> list[str]:
@@ -92,8 +99,11 @@ def lists_of(run: Run, wanted: str) -> tuple[list[Shown], bool]:
     if not wanted:
         return [], False
     run.bring("slates")
-    parts = [_rows(pl.scan_parquet(path, glob=False), wanted) for path in tables(run.folder, "slates")]
-    rows = pl.concat(parts) if parts else pl.DataFrame()
+    try:
+        parts = [_rows(pl.scan_parquet(path, glob=False), wanted) for path in tables(run.folder, "slates")]
+        rows = pl.concat(parts) if parts else pl.DataFrame()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RunError(f"the lists of {run.id} cannot be read ({type(error).__name__}); run the study again") from error
     if rows.is_empty():
         return [], False
     requests = rows[c.REQUEST_ID].unique(maintain_order=True)
