@@ -82,7 +82,7 @@ def command(
     print_annotations("text", found.findings, {})
     _summarise(text)
     if post:
-        _post(event, text)
+        _post(event, text, create=bool(found.studies))
     raise typer.Exit(found.exit_code)
 
 
@@ -138,7 +138,7 @@ def _summarise(text: str) -> None:
             file.write(text)
 
 
-def _post(event: Event | None, text: str) -> None:
+def _post(event: Event | None, text: str, create: bool) -> None:
     """Where GitHub refuses, the summary of the job says the same: that is told, and is no failure."""
     from rankcast.review.github import put_comment
 
@@ -146,6 +146,7 @@ def _post(event: Event | None, text: str) -> None:
     if event is None or event.number is None or not token:
         raise ConfigError("--post: expected to run for a pull request in a workflow of GitHub, with GITHUB_TOKEN set")
     try:
-        typer.echo(f"comment: {put_comment(event, token, text)}", err=True)
+        where = put_comment(event, token, text, create)
+        typer.echo(f"comment: {where}" if where else "no study, and no earlier comment", err=True)
     except RankcastError as error:
         typer.echo(f"no comment: {plain(str(error))}", err=True)

@@ -31,17 +31,21 @@ def command(
     from rankcast.proposal import propose, write
     from rankcast.study import schema_files
 
-    if github and (folder / "service.yaml").is_file():
-        from rankcast.review.workflow import write_workflow
+    if github:
+        from rankcast.review.workflow import check_free, write_workflow
 
-        for path in write_workflow(folder):
-            print(f"wrote {path}")
+        check_free(folder)
+    if github and (folder / "service.yaml").is_file():
+        added = write_workflow(folder)
+        if json:
+            print_json({"written": [str(path) for path in added], "tables": {}})
+        else:
+            for path in added:
+                print(f"wrote {path}")
         return
     proposal = propose(folder)
     written = write(folder, proposal, schema_files())
     if github:
-        from rankcast.review.workflow import write_workflow
-
         written = [*write_workflow(folder), *written]
     if json:
         print_json({"written": [str(path) for path in written], "tables": proposal.document()})

@@ -91,6 +91,8 @@ class Follower:
         status = pod.get("status", {})
         states = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
         for one in states:
+            if (one.get("state") or {}).get("running"):
+                return f"is being prepared: `{one['name']}` works"
             waiting = (one.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") not in (None, "PodInitializing"):
                 return f"waits: {waiting['reason']} {waiting.get('message') or ''}".strip()
@@ -130,7 +132,8 @@ def _how_it_ended(pod: Mapping[str, Any]) -> str:
     for one in status.get("initContainerStatuses") or []:
         failed = (one.get("state") or {}).get("terminated") or {}
         if failed.get("exitCode"):
-            return f"ended: its container `{one['name']}` failed with exit code {failed['exitCode']}"
+            said = f": {failed['message'].strip()}" if failed.get("message") else ""
+            return f"ended: its container `{one['name']}` failed with exit code {failed['exitCode']}{said}"
     reason = f" ({state['reason']})" if state.get("reason") not in (None, "Completed", "Error") else ""
     return f"ended with exit code {state.get('exitCode', 'unknown')}{reason}"
 

@@ -191,6 +191,7 @@ def _clone(git: FromGit, files: Files) -> dict[str, Any]:
         "env": env,
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": _confined(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "study", "mountPath": STUDY}, {"name": "scratch", "mountPath": SCRATCH}],
     }
 

@@ -150,8 +150,8 @@ def _files(plan: Plan, submit: Submit) -> Files:
             raise ConfigError(Problem(f"both files must lie in the repository {root}", plan.study_file))
         commit = submit.files.commit or repository.commit("HEAD")
         names = [path.relative_to(root).as_posix() for path in inside]
-        texts = (plan.texts[name].text for name in ("study", "service"))
-        changed = [name for name, text in zip(names, texts, strict=True) if repository.text(name, commit) != text]
+        here = (plan.texts[name].text for name in ("study", "service"))
+        changed = [name for name, text in zip(names, here, strict=True) if repository.text(name, commit) != text]
         if changed:
             raise ConfigError(
                 f"{', '.join(changed)}: differs from commit {commit[:12]}, which the pod reads; commit and push"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ RUN = "rankcast.run"  # the tag by which a run is found again
 _TOGETHER = 500  # metrics of one call
 _LONGEST = 5_000  # characters of a tag
 _PARAMETER = 500  # characters of a parameter
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # else minutes
 _FILES = ("report.html", "report.md", "result.json", "manifest.json")
 
 
@@ -31,6 +33,10 @@ def export_run(run: Run, uri: str | None = None, experiment: str | None = None) 
 
     `experiment`: silent, the name of the service.
     """
+    if not (uri or os.environ.get("MLFLOW_TRACKING_URI")):
+        raise RunError("no tracking server; give --uri, or set MLFLOW_TRACKING_URI")
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     try:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient

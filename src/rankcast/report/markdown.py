@@ -82,5 +82,6 @@ def _escaped(shown: str, longest: int) -> str:
     """
     shown = clip(" ".join(shown.split()), longest)
     shown = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", shown)
+    shown = re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", shown)  # no heading, no list, no quote
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"(?<!\w)@(?=\w)", "@<!-- -->", shown)

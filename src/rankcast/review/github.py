@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from rankcast.errors import RunError, clip
 from rankcast.report.review import MARKER
@@ -14,6 +15,7 @@ from rankcast.report.review import MARKER
 _PAGE, _PAGES = 100, 50
 _SECONDS = 30.0
 _TRIES = 4
+_FINE, _NOT_OURS = 200, (403, 404)
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,72 @@ class Event:
             return None
         try:
             with open(environ["GITHUB_EVENT_PATH"], encoding="utf-8") as file:
-                told: dict[str, Any] = json.load(file)
+                told = _Event.model_validate_json(file.read())
         except (KeyError, OSError, ValueError) as error:
             raise RunError(
-                f"GITHUB_EVENT_PATH holds no event ({error}); expected to run in a workflow of GitHub"
+                f"GITHUB_EVENT_PATH holds no event ({type(error).__name__}); expected to run in a workflow of GitHub"
             ) from error
-        pull = told.get("pull_request") or {}
         repository = environ.get("GITHUB_REPOSITORY", "")
+        pull, other = told.pull_request, told.workflow_run
+        heads = [one.repo for one in (pull.head,)] if pull else []
+        heads += [other.head_repository] if other else []
         return cls(
             repository,
-            pull.get("number"),
-            (pull.get("base") or {}).get("sha"),
-            bool(pull) and ((pull.get("head") or {}).get("repo") or {}).get("full_name") != repository,
+            pull.number if pull else None,
+            pull.base.sha if pull else None,
+            any(head is None or head.full_name != repository for head in heads),
             environ.get("GITHUB_API_URL", "https://api.github.com").rstrip("/"),
         )
 
 
-def put_comment(event: Event, token: str, text: str) -> str:
-    """Write the comment of a pull request, or write it anew where it is there already; its address.
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Repo(_Lenient):
+    full_name: str
+
+
+class _Side(_Lenient):
+    sha: str
+    repo: _Repo | None = None
+
+
+class _Pull(_Lenient):
+    number: int
+    base: _Side
+    head: _Side
+
+
+class _Run(_Lenient):
+    head_repository: _Repo | None = None
+
+
+class _Event(_Lenient):
+    """What of an event it takes to know where a change comes from."""
+
+    pull_request: _Pull | None = None
+    workflow_run: _Run | None = None
+
+
+class _User(_Lenient):
+    login: str
+    type: str = "User"
+
+
+class _Comment(_Lenient):
+    id: int
+    html_url: str = ""
+    body: str | None = None
+    user: _User | None = None
+
+
+_COMMENTS: TypeAdapter[list[_Comment]] = TypeAdapter(list[_Comment])
+
+
+def put_comment(event: Event, token: str, text: str, create: bool = True) -> str | None:
+    """Write the comment of a pull request, or write it anew where it is there already; its address. Unless `create`, nothing is
+    written where there is none yet.
 
     RunError where GitHub refuses, as it does for a change from a fork, whose token can only read.
     """
@@ -68,49 +118,62 @@ def put_comment(event: Event, token: str, text: str) -> str:
             isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {429, 500, 502, 503, 504}
         )
 
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Accept": "application/vnd.github+json",
-        "X-GitHub-Api-Version": "2022-11-28",
-    }
-    with httpx.Client(base_url=event.api, headers=headers, timeout=_SECONDS) as client:
+    # What is tried again begins with a look: a comment whose answer got lost is found, and not written twice.
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception(passing),
+        stop=tenacity.stop_after_attempt(_TRIES),
+        wait=tenacity.wait_exponential(multiplier=0.5, max=8),
+        reraise=True,
+    )
+    def put() -> str | None:
+        headers = {
+            "Authorization": f"Bearer {token.strip()}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+        with httpx.Client(base_url=event.api, headers=headers, timeout=_SECONDS) as client:
+            return _put(client, f"/repos/{event.repository}/issues", event.number, text, create)
 
-        @tenacity.retry(
-            retry=tenacity.retry_if_exception(passing),
-            stop=tenacity.stop_after_attempt(_TRIES),
-            wait=tenacity.wait_exponential(multiplier=0.5, max=8),
-            reraise=True,
-        )
-        def ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-            answer = client.request(method, path, json=body)
-            answer.raise_for_status()
-            return answer.json()
+    try:
+        return put()
+    except httpx.HTTPStatusError as error:
+        said = clip(" ".join(error.response.text.split()), 200)
+        raise RunError(
+            f"GitHub refuses the comment ({error.response.status_code}: {said}); the workflow needs `permissions: "
+            "pull-requests: write`, which changes from forks never have"
+        ) from error
+    except (httpx.HTTPError, ValueError) as error:
+        said = clip(" ".join(str(error).split()), 200).replace(token.strip(), "***")
+        raise RunError(f"GitHub does not answer as it should: {type(error).__name__}: {said}") from error
 
-        def earlier() -> Iterator[int]:
-            for page in range(1, _PAGES + 1):
-                found = ask(
-                    "GET", f"/repos/{event.repository}/issues/{event.number}/comments?per_page={_PAGE}&page={page}"
-                )
-                yield from (one["id"] for one in found if str(one.get("body") or "").startswith(MARKER))
-                if len(found) < _PAGE:
-                    return
 
-        try:
-            for number in earlier():
-                try:
-                    return str(
-                        ask("PATCH", f"/repos/{event.repository}/issues/comments/{number}", {"body": text})["html_url"]
-                    )
-                except httpx.HTTPStatusError as error:
-                    if error.response.status_code not in {403, 404}:
-                        raise  # a comment of somebody else that begins like ours, or one that is gone: look further
-            made = ask("POST", f"/repos/{event.repository}/issues/{event.number}/comments", {"body": text})
-            return str(made["html_url"])
-        except httpx.HTTPStatusError as error:
-            said = clip(" ".join(error.response.text.split()), 200)
-            raise RunError(
-                f"GitHub refuses the comment ({error.response.status_code}: {said}); the workflow needs `permissions: "
-                "pull-requests: write`, which changes from forks never have"
-            ) from error
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"GitHub does not answer as it should: {clip(str(error), 200)}") from error
+def _put(client: Any, issues: str, number: int | None, text: str, create: bool) -> str | None:
+    """Look for our comment, and write it."""
+    for earlier in _ours(client, f"{issues}/{number}/comments"):
+        answer = client.patch(f"{issues}/comments/{earlier.id}", json={"body": text})
+        if answer.status_code not in _NOT_OURS:
+            return _read(answer).html_url
+    if not create:
+        return None
+    return _read(client.post(f"{issues}/{number}/comments", json={"body": text})).html_url
+
+
+def _read(answer: Any) -> _Comment:
+    answer.raise_for_status()
+    return _Comment.model_validate_json(answer.content)
+
+
+def _ours(client: Any, comments: str) -> Iterator[_Comment]:
+    """Comments that begin like ours and were written by a workflow, or by whoever the token is of: others may begin so too."""
+    me = client.get("/user")
+    login = _User.model_validate_json(me.content).login if me.status_code == _FINE else None
+    for page in range(1, _PAGES + 1):
+        answer = client.get(f"{comments}?per_page={_PAGE}&page={page}")
+        answer.raise_for_status()
+        found = _COMMENTS.validate_json(answer.content)
+        for one in found:
+            own = one.user is not None and (one.user.type == "Bot" or one.user.login == login)
+            if own and (one.body or "").startswith(MARKER):
+                yield one
+        if len(found) < _PAGE:
+            return

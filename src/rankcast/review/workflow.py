@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
@@ -15,18 +16,29 @@ ACTION, WORKFLOW = Path(".github/actions/rankcast/action.yml"), Path(".github/wo
 
 def write_workflow(folder: Path) -> list[Path]:
     """Write both files at the root of the repository that holds a folder, or in the folder itself. None is overwritten."""
-    try:
-        root = Repository.around(folder.resolve()).root
-    except RunError:
-        root = folder
+    check_free(folder)
+    root = _root(folder)
     files = {root / ACTION: _action(), root / WORKFLOW: _workflow(folder, root)}
-    there = [str(path) for path in files if path.exists()]
-    if there:
-        raise ConfigError(f"{', '.join(there)} is there already and is not overwritten; remove it, or mend it by hand")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return list(files)
+
+
+def check_free(folder: Path) -> None:
+    """ConfigError where a file is there already."""
+    files = [_root(folder) / ACTION, _root(folder) / WORKFLOW]
+    there = [str(path) for path in files if path.exists()]
+    if there:
+        raise ConfigError(f"{', '.join(there)} is there already and is not overwritten; remove it, or mend it by hand")
+
+
+def _root(folder: Path) -> Path:
+    """The root of the repository that a folder lies in; of none, the folder itself."""
+    try:
+        return Repository.around(folder.resolve()).root
+    except RunError:
+        return folder
 
 
 def _action() -> str:
@@ -36,10 +48,9 @@ def _action() -> str:
 def _workflow(folder: Path, root: Path) -> str:
     """With the paths of studies and services, relative to the root."""
     below = PurePosixPath(folder.resolve().relative_to(root.resolve()).as_posix())
-    start = "" if str(below) == "." else f"{below}/"
-    return _template("workflow.yml").replace(
-        "{paths}", json.dumps([f"{start}**.yaml", f"{start}**.yml"], ensure_ascii=False)
-    )
+    start = "" if str(below) == "." else re.sub(r"([\[\]?+*!\\])", r"\\\1", f"{below}/")  # special in filters
+    paths = [f"{start}service.yaml", f"{start}studies/**"]
+    return _template("workflow.yml").replace("{paths}", json.dumps(paths, ensure_ascii=False))
 
 
 def _template(name: str) -> str:
