@@ -419,7 +419,7 @@ class Canned(Cluster):
     def events(self, pod: str) -> list[str]:
         return []
 
-    def log(self, pod: str) -> Iterator[str]:
+    def log(self, *_: Any, **__: Any) -> Iterator[str]:
         return iter(())
 
 

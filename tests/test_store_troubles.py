@@ -254,6 +254,23 @@ def test_the_line_is_cut_while_a_run_works(shelf: Shelf, relay: Relay, world: Wo
     assert_same(shelf, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [100, 20_000, 3_000_000])
+@pytest.mark.parametrize("sent", [10, 600, 5_000, 20_000, 1_000_000])
+def test_a_cut_upload_is_always_told(sent: int, size: int, shelf: Shelf, relay: Relay, tmp_path: Path) -> None:
+    """Or the object is there, whole."""
+    (tmp_path / "file").write_bytes(b"x" * size)
+    relay.left = sent
+    told = False
+    try:
+        Bucket(shelf.out).put([(tmp_path / "file", "key")])
+    except RankcastError:
+        told = True
+    assert told or shelf.names() == ["key"]
+    if not told:
+        assert len(shelf.read("key")) == size
+
+
 class Cuts(Listener):
     """Cuts the line when the replay is over."""
 

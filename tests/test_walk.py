@@ -235,7 +235,7 @@ def test_from_bare_files_to_a_review(
     walk.keep("comment.md", comment)
     (report,) = walk.folder.glob("runs/two-towers/*/report.html")
     assert link.replace("{study}", "two-towers").replace("{run}", report.parent.name) in comment
-    assert "two_tower" in comment
+    assert "two\\_tower **go**" in comment
     sarif = json.loads((walk.folder / "findings.sarif").read_text(encoding="utf-8"))
     assert sarif["runs"][0]["results"]
 

@@ -52,6 +52,9 @@ def command(
             elif one.status != "passed":
                 grave = f" ({one.severity}, {files[one.file or 'study']}:{one.line})" if one.status == "fired" else ""
                 print(plain(f"{one.rule} {one.name}: {one.status}{grave}: {one.evidence}. {one.remedy}"))
+        marked = sum(one.text.count("# CHECK") for one in plan.texts.values())
+        if marked:
+            print(f"{marked} lines are still marked CHECK: `init` guessed there")
         looked = "the two files" if without_data else "the two files, and the columns of the data"
         print(f"{plan.study.study}: {'not fit to run' if errors else 'fine'} ({looked})")
     print_annotations(form, findings, files)

@@ -15,6 +15,7 @@ from rankcast.cli.show import OUT, TerminalProgress, plain
 from rankcast.errors import ConfigError, RankcastError, RunError
 
 if TYPE_CHECKING:
+    from rankcast.report.review import Reviewed
     from rankcast.review.flow import Review, Runner
     from rankcast.review.github import Event
     from rankcast.runs.folder import Run
@@ -80,10 +81,26 @@ def command(
     else:
         print(text, end="")
     print_annotations("text", found.findings, {})
+    for one in found.studies:
+        typer.echo(plain(f"{' '.join(one.path.split())}: {_in_short(one)}"), err=True)
+    for done in found.runs:
+        typer.echo(plain(f"report: {done.report}"), err=True)
+    for file in (comment, sarif):
+        if file is not None:
+            typer.echo(f"wrote {file}", err=True)
     _summarise(text)
     if post:
         _post(event, text, create=bool(found.studies))
     raise typer.Exit(found.exit_code)
+
+
+def _in_short(one: Reviewed) -> str:
+    if one.gone:
+        return "removed"
+    if one.problems:
+        return f"refused: {one.problems[0]}"
+    verdict = ", ".join(f"{name} {word}" for name, word in one.verdict.items())
+    return verdict or ("fine" if one.fit else "not fit to run")
 
 
 def _refuse_strangers(event: Event | None, wants_to_run: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def command(
             print_json({"written": [str(path) for path in added], "tables": {}})
         else:
             for path in added:
-                print(f"wrote {path}")
+                print(f"wrote {os.path.relpath(path)}")
         return
     proposal = propose(folder)
     written = write(folder, proposal, schema_files())
@@ -53,5 +54,6 @@ def command(
     for line in proposal.lines():
         print(plain(line))
     for path in written:
-        print(f"wrote {path}")
+        print(f"wrote {os.path.relpath(path)}")
+    print("keep runs/ and the data out of git: runs hold lists and values of users")
     print(f"next: read both files, mend what is marked with CHECK, then `rankcast check {written[-1]}`")

@@ -60,7 +60,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differenc
     changes = [
         *(Change("outside", f"service: {text}") for text in _service(before["service"], after["service"])),
         *_study(one, other),
-        *_variants(one, other),
+        *_variants(one, other, [plan["service"]["production"] for plan in (before, after)]),
     ]
     return Difference(one["study"], other["study"], tuple(other["treatment"]), tuple(changes))
 
@@ -106,10 +106,14 @@ def _study(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Chan
             yield Change("words" if key in _WORDS else "outside", text)
 
 
-def _variants(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _variants(
+    before: Mapping[str, Any], after: Mapping[str, Any], production: Sequence[Mapping[str, Any]]
+) -> Iterator[Change]:
     baselines = before["baseline"], after["baseline"]
     base = before["variants"][baselines[0]], after["variants"][baselines[1]]
-    for _, text in _variant(*base):
+    for key, text in _variant(*base):
+        if key in _OWN and all(one[key] == like[key] for one, like in zip(base, production, strict=True)):
+            continue  # it follows production, of which that is told already
         yield Change("outside", f"the baseline changes: {baselines[1]}: {text}")
     ours = {name: one for name, one in before["variants"].items() if name != baselines[0]}
     theirs = {name: one for name, one in after["variants"].items() if name != baselines[1]}

@@ -268,8 +268,9 @@ class Report:
 
     @property
     def repeat(self) -> str:
-        """The command that makes the run again."""
-        return f"rankcast run {self.manifest['files']['study']['path'].rpartition('/')[2]}"
+        """The command that makes the run again, from the root of the repository."""
+        folder = (self.manifest["git"] or {}).get("folder", "")
+        return f"rankcast run {folder}{self.manifest['files']['study']['path'].rpartition('/')[2]}"
 
     @property
     def plan_text(self) -> str:

@@ -23,7 +23,7 @@ def markdown(report: Report, most: int = MOST_CHARACTERS) -> str:
     """The report as a comment: decision first, one table, the rest folded."""
     page = templates(autoescape=False).get_template("report.md.j2")
     rendered: str = page.render(report=report, cell=cell, prose=prose, code=code, most=MOST_ROWS, **helpers())
-    return shrunk(text.printable(rendered), most)
+    return shrunk(text.printable(rendered).rstrip() + "\n", most)
 
 
 def shrunk(written: str, most: int) -> str:
@@ -39,9 +39,17 @@ def shrunk(written: str, most: int) -> str:
         gone.insert(0, folded[-1][1])
         rest = rest[: folded[-1].start()] + rest[folded[-1].end() :]
     if len(rest) + len(_left_out(gone)) > most:
-        rest = _ROWS.sub(lambda table: "".join(table[0].splitlines(keepends=True)[:5]), rest)
+        rest = _ROWS.sub(_first_rows, rest)
     rest = f"{rest.rstrip()}\n{_left_out(gone)}" if gone else rest
-    return rest if len(rest) <= most else rest[: max(0, most - len(_CUT))] + _CUT
+    if len(rest) <= most:
+        return rest
+    kept = rest[: max(0, most - len(_CUT))]
+    return ((kept.rpartition("\n")[0] or kept) + _CUT)[-most:]
+
+
+def _first_rows(table: re.Match[str]) -> str:
+    lines = table[0].splitlines(keepends=True)
+    return "".join(lines[:5]) + f"\nand {len(lines) - 5} more rows\n"
 
 
 def _left_out(titles: Sequence[str]) -> str:
@@ -54,8 +62,9 @@ def cell(value: object) -> str:
 
 
 def prose(value: object) -> str:
-    """Text of the data in a sentence."""
-    return _escaped(str(value), 1_000)
+    """Text in a sentence; what stands between backticks looks like code."""
+    parts = re.split(r"`([^`]+)`", clip(" ".join(str(value).split()), 1_000))
+    return "".join(code(part) if at % 2 else _escaped(part, 1_000) for at, part in enumerate(parts))
 
 
 def code(value: object) -> str:
@@ -80,8 +89,8 @@ def _escaped(shown: str, longest: int) -> str:
 
     A backslash does not keep GitHub from mentioning somebody; a comment after the `@` does.
     """
-    shown = clip(" ".join(shown.split()), longest)
+    shown = clip(re.sub(r"\s+", " ", shown), longest)
     shown = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", shown)
     shown = re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", shown)  # no heading, no list, no quote
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"(?<!\w)@(?=\w)", "@<!-- -->", shown)
+    return re.sub(r"(?<![A-Za-z0-9_])@(?=[A-Za-z0-9])", "@<!-- -->", shown)

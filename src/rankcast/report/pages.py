@@ -31,19 +31,21 @@ class Change(Protocol):
 
 @dataclass(frozen=True)
 class Slot:
-    """A place of a list that is shown."""
+    """A place of a list that is shown: `was` is the item's rank in the baseline's list."""
 
     rank: int
     item: str
     grade: float | None
+    was: int | None
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A request with the list of every variant."""
+    """A request with the list of every variant, the baseline's first."""
 
     request: str
     user: str
+    baseline: str
     lists: Mapping[str, Sequence[Slot]]
 
 

@@ -132,7 +132,7 @@ def _study(same: Sequence[Reviewed], folded: bool) -> str:
             for finding in one.fired
         ]
         lines += [f"- {prose(one.note)}"] if one.note else []
-    if one.change is not None:
+    if one.change is not None and not (one.new and one.report is not None):  # a run says what it proposes
         title = "What it proposes" if one.new else "What changes"
         outside = sum(each["kind"] == "outside" for each in one.change["changes"])
         mark = f", {outside} of it outside the treatment" if outside and not one.new else ""

@@ -80,10 +80,11 @@ def peak_memory_mb() -> float:
 
 @cache
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of the folder's repository and whether files differ from it; None outside one."""
+    """Commit of the folder's repository, whether files differ from it, and where the folder lies in it; None outside one."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+        dirty = bool(_git(folder, "status", "--porcelain"))
+        return {"commit": commit, "dirty": dirty, "folder": _git(folder, "rev-parse", "--show-prefix")}
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -107,16 +107,21 @@ def lists_of(run: Run, wanted: str) -> tuple[list[Shown], bool]:
     if rows.is_empty():
         return [], False
     requests = rows[c.REQUEST_ID].unique(maintain_order=True)
-    shown = []
-    for request in requests.head(MOST_REQUESTS).to_list():
-        mine = rows.filter(pl.col(c.REQUEST_ID) == request).sort(c.VARIANT, c.RANK)
-        lists: dict[str, list[Slot]] = {}
-        for row in mine.iter_rows(named=True):
-            lists.setdefault(row[c.VARIANT], []).append(
-                Slot(row[c.RANK], clip(str(row[c.ITEM_ID]), LONGEST), row[c.GRADE])
-            )
-        shown.append(Shown(clip(str(request), LONGEST), clip(str(mine[c.USER_ID][0]), LONGEST), lists))
+    baseline = run.manifest["plan"]["study"]["baseline"]
+    shown = [_shown(rows.filter(pl.col(c.REQUEST_ID) == request), baseline) for request in requests.head(MOST_REQUESTS)]
     return shown, len(requests) > MOST_REQUESTS
+
+
+def _shown(rows: pl.DataFrame, baseline: str) -> Shown:
+    """One request: the baseline's list first."""
+    was: dict[Any, int] = {}
+    for item, rank in rows.filter(pl.col(c.VARIANT) == baseline).sort(c.RANK).select(c.ITEM_ID, c.RANK).iter_rows():
+        was.setdefault(item, rank)
+    lists: dict[str, list[Slot]] = {}
+    for row in rows.sort(pl.col(c.VARIANT) != baseline, c.VARIANT, c.RANK).iter_rows(named=True):
+        item = clip(str(row[c.ITEM_ID]), LONGEST)
+        lists.setdefault(row[c.VARIANT], []).append(Slot(row[c.RANK], item, row[c.GRADE], was.get(row[c.ITEM_ID])))
+    return Shown(clip(str(rows[c.REQUEST_ID][0]), LONGEST), clip(str(rows[c.USER_ID][0]), LONGEST), baseline, lists)
 
 
 def _rows(slates: pl.LazyFrame, wanted: str) -> pl.DataFrame:

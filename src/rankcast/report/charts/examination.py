@@ -16,10 +16,10 @@ def examination(behaviour: Behaviour) -> str:
         data.append({"rank": row.rank, "kind": "1 / log2(rank + 1)", "value": 1 / log2(row.rank + 1)})
         if row.depth is not None:
             data.append({"rank": row.rank, "kind": "on the screen", "value": row.depth})
-    kinds = ["looked at (clicks)", "1 / log2(rank + 1)", "on the screen"]
-    kind = {"field": "kind", "type": "nominal", "title": None}
-    color = {**kind, "scale": {"domain": kinds, "range": [BLUE, GREY, ORANGE]}}
-    dash = {**kind, "scale": {"domain": kinds, "range": [[1, 0], [6, 3], [2, 2]]}}
+    kinds = list(dict.fromkeys(str(one["kind"]) for one in data))
+    kind = {"field": "kind", "type": "nominal", "title": None, "legend": {"symbolType": "stroke"}}
+    color = {**kind, "scale": {"domain": kinds, "range": [BLUE, GREY, ORANGE][: len(kinds)]}}
+    dash = {**kind, "scale": {"domain": kinds, "range": [[1, 0], [6, 3], [2, 2]][: len(kinds)]}}
     return svg({
         "width": 420, "height": 180, "data": {"values": data},
         "mark": {"type": "line", "point": True},
