@@ -97,6 +97,7 @@ def trend_page(
         asked=asked,
         metrics=metrics,
         studies=studies,
+        most=POINTS,
     )
 
 
