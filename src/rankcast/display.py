@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape as escaped
+
+from rankcast.text import printable
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = (), title: str = "") -> str:
@@ -17,3 +19,8 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterab
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     below = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return f"{above}<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{below}"
+
+
+def escape(text: str) -> str:
+    """Text as a page may hold it."""
+    return escaped(printable(text))

@@ -56,6 +56,9 @@ class TwoRuns:
         head = ("variant", "against", *COMPARED[1:])
         rows = [(row.variant, row.baseline, *compared(row)[1:]) for row in self.rows]
         notes = [f"differs beyond the treatment: {line}" for line in self.differs]
+        if self.left_out:
+            only = "only one run has them, or they are one number per variant"
+            notes.append(f"left out, since {only}: {', '.join(self.left_out)}")
         title = f"{self.first} against {self.second}, on {self.requests:,} requests that both judged"
         return html_table(head, rows, notes, title)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rankcast.errors import RunError, clip
 from rankcast.runs.folder import Run
 
+Value = TypeVar("Value")
 RUN = "rankcast.run"  # the tag by which a run is found again
 _TOGETHER = 500  # metrics of one call
 _LONGEST = 5_000  # characters of a tag
@@ -46,8 +48,12 @@ def export_run(run: Run, uri: str | None = None, experiment: str | None = None) 
     try:
         client = MlflowClient(tracking_uri=uri)
         place = client.get_experiment_by_name(name)
+        if place is not None and place.lifecycle_stage != "active":
+            raise RunError(
+                f"the experiment {name} was deleted in MLflow; restore it, or name another one with --experiment"
+            )
         place_id = client.create_experiment(name) if place is None else place.experiment_id
-        wanted = f"tags.`{RUN}` = '{run.id}' and attributes.status = 'FINISHED'"
+        wanted = f"tags.`{RUN}` = '{run.result.run}' and attributes.status = 'FINISHED'"
         earlier = client.search_runs([place_id], wanted, max_results=1)
         if earlier:
             return Exported(earlier[0].info.run_id, name, before=True)
@@ -60,11 +66,12 @@ def export_run(run: Run, uri: str | None = None, experiment: str | None = None) 
 
 def _export(run: Run, client: Any, place: str) -> str:
     """Everything; a run that is left half-way is marked as failed, so that the next call starts anew."""
-    made: str = client.create_run(place, tags=_tags(run), run_name=f"{run.result.study} {run.id}").info.run_id
+    made: str = client.create_run(place, tags=_tags(run), run_name=f"{run.result.study} {run.result.run}").info.run_id
     try:
         _log(run, client, made)
-    except BaseException:
-        client.set_terminated(made, status="FAILED")
+    except Exception:
+        with suppress(Exception):  # what went wrong before is what must be told
+            client.set_terminated(made, status="FAILED")
         raise
     client.set_terminated(made, status="FINISHED")
     return made
@@ -88,32 +95,44 @@ def metrics_of(run: Run) -> dict[str, float]:
     """Every value and difference over all targets, by a name that MLflow takes: `two_tower/ndcg_at_10`,
     `two_tower/ndcg_at_10/relative`.
     """
-    found: dict[str, float] = {}
-    for key, value in _numbers(run):
-        plain = name_of(key)
-        unique, number = plain, 1
-        while unique in found:
-            number += 1
-            unique = f"{plain}_{number}"
-        found[unique] = value
-    return found
+    return dict(_distinct(list(_numbers(run))))
 
 
 def name_of(text: str) -> str:
-    """A name as MLflow takes it: `@` becomes `_at_`, whatever else it refuses an underscore.
+    """One part of a name, as MLflow takes it: `@` becomes `_at_`, whatever else it refuses an underscore.
 
-    >>> name_of("two_tower/ndcg@10"), name_of("exposure_gini(by=item.company_id)@20")
-    ('two_tower/ndcg_at_10', 'exposure_gini_by_item.company_id_at_20')
+    >>> name_of("ndcg@10"), name_of("exposure_gini(by=item.company_id)@20"), name_of("二塔")
+    ('ndcg_at_10', 'exposure_gini_by_item.company_id_at_20', '二塔')
     """
-    plain = re.sub(r"[^A-Za-z0-9_./-]+", "_", text.replace(")@", "@").replace("@", "_at_"))
-    return "/".join(part.strip("_") or "_" for part in plain.split("/"))[:240]
+    plain = re.sub(r"[^\w.-]+", "_", text.replace(")@", "@").replace("@", "_at_"))
+    return (plain.strip("_") if plain.strip("_.") else "") or "_"
+
+
+def variants_of(run: Run) -> dict[str, str]:
+    """The name of each variant in MLflow: no two have the same."""
+    named = _distinct([(name_of(name), name) for name in run.manifest["plan"]["study"]["variants"]])
+    return {name: plain for plain, name in named}
+
+
+def _distinct(pairs: Sequence[tuple[str, Value]]) -> list[tuple[str, Value]]:
+    """Pairs of a name and something, with `_2`, `_3` behind a name that was there already."""
+    seen: set[str] = set()
+    found = []
+    for name, value in pairs:
+        unique, number = name, 1
+        while unique in seen:
+            number += 1
+            unique = f"{name}_{number}"
+        seen.add(unique)
+        found.append((unique, value))
+    return found
 
 
 def _numbers(run: Run) -> Iterator[tuple[str, float]]:
-    results = run.results
+    results, names = run.results, variants_of(run)
     for row in results.metrics:
         if row.segment is None and row.value is not None:
-            yield f"{_plain(row.variant)}/{row.metric}", row.value
+            yield f"{names[row.variant]}/{name_of(row.metric)}", row.value
     for change in results.comparisons:
         if change.segment is None:
             bounds = change.shown_bounds or (None, None)
@@ -126,20 +145,15 @@ def _numbers(run: Run) -> Iterator[tuple[str, float]]:
             }
             for name, value in parts.items():
                 if value is not None:
-                    yield f"{_plain(change.variant)}/{change.metric}/{name}", value
+                    yield f"{names[change.variant]}/{name_of(change.metric)}/{name}", value
     if results.fidelity is not None and results.fidelity.overlap is not None:
         yield "fidelity/overlap", results.fidelity.overlap
 
 
-def _plain(variant: str) -> str:
-    """A variant's name as one part of a path."""
-    return variant.replace("/", "_")
-
-
 def _tags(run: Run) -> dict[str, str]:
-    told = {RUN: run.id, "rankcast.study": run.result.study}
-    for name, one in run.decision.items():
-        told[f"rankcast.decision.{name_of(_plain(name))}"] = one.decision
+    told, names = {RUN: run.result.run, "rankcast.study": run.result.study}, variants_of(run)
+    told |= {f"rankcast.decision.{names[name]}": one.decision for name, one in run.decision.items()}
+    told |= {f"rankcast.variant.{plain}": name for name, plain in names.items() if plain != name}
     fired = [one.rule for one in run.findings if one.status == "fired"]
     because = "\n".join(f"- **{name}: {one.decision}.** {one.because}" for name, one in run.decision.items())
     return {**told, "rankcast.fired": ", ".join(fired), "mlflow.note.content": clip(because, _LONGEST)}

@@ -42,15 +42,26 @@ class Change:
         """Every study that was changed, added or removed, and every study whose service was."""
         before, after = self._files
         changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
-        found = []
+        found, known = [], {path: path in changed for path in changed}
         for path in after:
             text = self._study_text(path, self.head)
             if text is not None and path in changed:
                 found.append(Touched(path, own=True))
-            elif text is not None and service_path(path, text) in changed:
+            elif text is not None and self._differs(service_path(path, text), known):
                 found.append(Touched(path, own=False))
         gone = [path for path in before if path not in after and self._study_text(path, self.base) is not None]
         return sorted([*found, *(Touched(path, own=True, gone=True) for path in gone)], key=lambda one: one.path)
+
+    def _differs(self, path: str | None, known: dict[str, bool]) -> bool:
+        """Whether a file says something else than before, be it behind a link; what is `known` is not read again."""
+        if path is None:
+            return False
+        if path not in known:
+            try:
+                known[path] = self.repository.text(path, self.base) != self.repository.text(path, self.head)
+            except RunError:
+                known[path] = True
+        return known[path]
 
     def difference(self, path: str) -> Difference:
         """What changes in a study; of a new one, what it proposes against its own baseline."""

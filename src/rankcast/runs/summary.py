@@ -9,6 +9,8 @@ from pydantic import ConfigDict
 
 from rankcast.records import Record, Result, Value
 
+_DECISIONS = frozenset({"go", "no-go", "undecided", "invalid"})
+
 
 class Change(Record):
     """A metric of a variant against the baseline, over all targets."""
@@ -50,14 +52,14 @@ class Summary(Record):
     replay: str | None = None
 
     def matches(self, words: str) -> bool:
-        """Whether every word occurs in its study, id, service, owner, decisions or findings.
+        """Whether every word occurs in its study, id, service, owner, variants or findings, or is a decision of it.
 
         >>> example().matches("two-tower go"), example().matches("two-tower no-go")
         (True, False)
         """
         told = (self.study, self.run, self.service, self.owner or "", *self.errors, *self.warnings, *self.decision)
-        text = " ".join(told).casefold()
-        return all(word in text or word in self.decision.values() for word in words.casefold().split())
+        text, decided = " ".join(told).casefold(), set(self.decision.values())
+        return all(word in decided if word in _DECISIONS else word in text for word in words.casefold().split())
 
 
 def summary_of(result: Result, manifest: Mapping[str, Any]) -> Summary:

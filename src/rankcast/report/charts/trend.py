@@ -40,16 +40,18 @@ def trend(points: Sequence[Point]) -> str | None:
     y_axis = {"format": "+.1%", "title": "difference relative to the baseline", "tickCount": 6}
     study = {"field": "study", "type": "nominal", "title": None}
     color = {**study, "scale": {"range": list(VARIANTS)}}
-    shift = {"field": "variant", "type": "nominal"}
+    several = len({(one.run, one.variant) for one in points}) > len({one.run for one in points})
+    shift = {"xOffset": {"field": "variant", "type": "nominal"}} if several else {}
     return svg({
+        "padding": {"left": 84, "top": 6, "right": 28, "bottom": 6},  # names begin below the axis and left of it
         "width": {"step": 36, "for": "position"}, "height": 240, "data": {"values": data},
         "layer": [
             {**ZERO, "encoding": {"y": {"datum": 0}}},
             {"mark": {"type": "rule", "strokeWidth": 2},
-             "encoding": {"x": x, "xOffset": shift, "color": color, "y": {"field": "low", "type": "quantitative", "axis": y_axis},
+             "encoding": {"x": x, **shift, "color": color, "y": {"field": "low", "type": "quantitative", "axis": y_axis},
                           "y2": {"field": "high"}}},
             {"mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
-             "encoding": {"x": x, "xOffset": shift, "color": color, "shape": {**study, "legend": None},
+             "encoding": {"x": x, **shift, "color": color, "shape": {**study, "legend": None},
                           "y": {"field": "value", "type": "quantitative", "axis": y_axis}}},
         ],
     })  # fmt: skip

@@ -46,10 +46,15 @@ tables: {events: {path: data/events.parquet}}
             for one in plan.variants
             if one.decided and one.spec.trained_until is not None
         ]
-        if not until or not len(logs.intervals.item) or not len(logs.impressions.item):
+        wanted = {
+            "say `trained_until`": until,
+            "add `tables.availability`": logs.intervals.item,
+            "add `tables.impressions`": logs.impressions.item,
+        }
+        missing_of = [how for how, there in wanted.items() if not len(there)]
+        if missing_of:
             return self.cannot(
-                "nobody can tell which items are new, or how often they were shown",
-                "say `trained_until`, and add `tables.availability` and `tables.impressions`",
+                "nobody can tell which items are new, or how often they were shown", " and ".join(missing_of)
             )
         opened = np.full(len(logs.ids.items), np.iinfo(np.int64).max, dtype=np.int64)
         np.minimum.at(opened, logs.intervals.item, logs.intervals.open)
