@@ -213,7 +213,11 @@ def test_unkind_text(text: str) -> None:
     if text in HOSTILE[:8]:
         shown = html(difference_markdown(change)).replace("\u200b", "").replace("<!-- -->", "")
         seen = re.sub(r"<[^>]*>", "", shown).replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"')
-        assert seen.replace("&amp;", "&").count(plain) == 4, seen  # text is seen as it is written
+        seen, plain = (
+            seen.replace("&amp;", "&").replace("`", ""),
+            plain.replace("`", ""),
+        )  # what stands between them is code
+        assert seen.count(plain) == 4, seen  # text is seen as it is written
 
 
 @pytest.mark.parametrize("count", [1, 3, 31, 200])

@@ -365,7 +365,7 @@ def test_an_address_that_is_none(demo: Any, uri: str) -> None:
 def test_the_extra_is_missing(demo: Any, tmp_path: Path) -> None:
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "__init__.py").write_text("raise ModuleNotFoundError('no mlflow')", encoding="utf-8")
-    done = command(demo.run.folder, PYTHONPATH=str(tmp_path))
+    done = command(demo.run.folder, "--uri", "http://127.0.0.1:9", PYTHONPATH=str(tmp_path))
     assert done.returncode == 2
     assert "rankcast[mlflow]" in done.stderr
 

@@ -49,10 +49,10 @@ class Server:
     def __init__(self, out: Path, *more: str, **environment: str) -> None:
         command = [sys.executable, "-m", "rankcast", "serve", "--out", str(out), "--port", "0", *more]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env={**os.environ, **environment}
         )
         assert self.process.stderr is not None
-        self.said = self.process.stderr.readline()
+        self.said = self.process.stderr.readline().decode()  # unbuffered: the rest is for `end`
         found = re.search(r"http://[^ ]*:(\d+)/", self.said)
         assert found, self.said + self.end()[1]
         self.port = int(found[1])
@@ -96,7 +96,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(how)
         out, err = self.process.communicate(timeout=20)
-        return self.process.returncode, out + err
+        return self.process.returncode, (out + err).decode()
 
 
 class Tab(Visit):

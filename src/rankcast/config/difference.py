@@ -211,7 +211,9 @@ def _named(steps: Sequence[Any]) -> dict[str, Any]:
             continue
         kind = next(key for key in step if key != "name")
         name, argument = step.get("name", kind), _spoken(step[kind])
-        named[name] = argument if name == kind or re.fullmatch(f"{re.escape(kind)}-\\d+", name) else {kind: argument}
+        named[name] = (
+            argument if name == kind or re.fullmatch(f"{re.escape(kind)}-\\d+", name) else {kind: argument or {}}
+        )
     return named
 
 

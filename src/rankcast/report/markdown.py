@@ -64,7 +64,7 @@ def cell(value: object) -> str:
 def prose(value: object) -> str:
     """Text in a sentence; what stands between backticks looks like code."""
     parts = re.split(r"`([^`]+)`", clip(" ".join(str(value).split()), 1_000))
-    return "".join(code(part) if at % 2 else _escaped(part, 1_000) for at, part in enumerate(parts))
+    return "".join(code(part) if at % 2 else _escaped(part, 1_000, begins=not at) for at, part in enumerate(parts))
 
 
 def code(value: object) -> str:
@@ -84,13 +84,14 @@ def cell_code(value: object) -> str:
     return code(value).replace("|", "\\|")
 
 
-def _escaped(shown: str, longest: int) -> str:
+def _escaped(shown: str, longest: int, begins: bool = True) -> str:
     """Text that Markdown shows as it is: no markup, no line break, nobody mentioned, not too long.
 
     A backslash does not keep GitHub from mentioning somebody; a comment after the `@` does.
     """
     shown = clip(re.sub(r"\s+", " ", shown), longest)
     shown = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", shown)
-    shown = re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", shown)  # no heading, no list, no quote
+    if begins:  # no heading, no list, no quote
+        shown = re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", shown)
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"(?<![A-Za-z0-9_])@(?=[A-Za-z0-9])", "@<!-- -->", shown)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 import numpy as np
 
 from rankcast.config.plan import Plan
@@ -46,7 +48,7 @@ tables: {events: {path: data/events.parquet}}
             for one in plan.variants
             if one.decided and one.spec.trained_until is not None
         ]
-        wanted = {
+        wanted: dict[str, Sized] = {
             "say `trained_until`": until,
             "add `tables.availability`": logs.intervals.item,
             "add `tables.impressions`": logs.impressions.item,
