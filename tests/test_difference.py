@@ -37,7 +37,7 @@ def document(folder: Path, *changes: tuple[str, tuple[str | int, ...], Any]) -> 
             continue
         (world.service if file == "service" else world.study)(*place, to=value)
     world.write(data=False)
-    resolved: dict[str, Any] = plan(folder / "study.yaml", need_variables=False).document()
+    resolved: dict[str, Any] = plan(folder / "study.yaml", need_variables=False).reviewed()
     return resolved
 
 
@@ -167,7 +167,7 @@ def written(folder: Path, service: str = SERVICE, study: str | None = None) -> d
     folder.mkdir(exist_ok=True)
     (folder / "service.yaml").write_text(service, encoding="utf-8")
     (folder / "study.yaml").write_text(study or study_text("first", "service.yaml", "."), encoding="utf-8")
-    resolved: dict[str, Any] = plan(folder / "study.yaml", need_variables=False).document()
+    resolved: dict[str, Any] = plan(folder / "study.yaml", need_variables=False).reviewed()
     return resolved
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from rankcast.config.fields import DurationField, Name, Names, Several, Strict, wrong
 from rankcast.errors import show
@@ -79,7 +79,7 @@ class SecretKey(Strict):
 
 
 SecretRef = Annotated[
-    SecretKey, BeforeValidator(_secret), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
+    SecretKey, BeforeValidator(_secret), PlainSerializer(lambda one: f"{one.secret}/{one.key}"), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
 ]  # fmt: skip
 
 

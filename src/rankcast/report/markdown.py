@@ -43,8 +43,10 @@ def shrunk(written: str, most: int) -> str:
     rest = f"{rest.rstrip()}\n{_left_out(gone)}" if gone else rest
     if len(rest) <= most:
         return rest
-    kept = rest[: max(0, most - len(_CUT))]
-    return ((kept.rpartition("\n")[0] or kept) + _CUT)[-most:]
+    if most < len(_CUT):
+        return rest[:most]
+    kept = rest[: most - len(_CUT)]
+    return (kept.rpartition("\n")[0] or kept) + _CUT
 
 
 def _first_rows(table: re.Match[str]) -> str:
