@@ -79,7 +79,8 @@ class SecretKey(Strict):
 
 
 SecretRef = Annotated[
-    SecretKey, BeforeValidator(_secret), PlainSerializer(lambda one: f"{one.secret}/{one.key}"), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
+    SecretKey, BeforeValidator(_secret), PlainSerializer(lambda one: f"{one.secret}/{one.key}"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
 ]  # fmt: skip
 
 
