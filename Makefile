@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test fast lint docs schema matrix lock clean help
+.PHONY: demo test browser fast lint docs schema matrix lock clean help
 
 help:
 	@echo "make demo   write and run the demo in demo/"
@@ -16,8 +16,18 @@ help:
 demo: $(VENV)/run.stamp
 	$(BIN)/rankcast demo demo
 
-test: $(VENV)/dev.stamp $(VENV)/rectools.stamp $(VENV)/mlflow.stamp $(VENV)/s3.stamp lint docs
+test: browser $(VENV)/dev.stamp $(VENV)/rectools.stamp $(VENV)/mlflow.stamp $(VENV)/s3.stamp lint docs
 	$(BIN)/python -m pytest -n auto
+
+# The tests open reports in a Chromium, and one peer is a Perl program: installed where that can be done, else said to be missing.
+browser:
+	@missing=""; \
+	command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing="chromium fonts-dejavu-core"; \
+	command -v perl >/dev/null 2>&1 || missing="$$missing perl"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing $$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else echo "not here: $$missing; the tests that need it are skipped (on Debian, as root: apt-get install $$missing)"; fi
 
 fast: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n auto -m "not slow and not browser"

@@ -287,7 +287,7 @@ class _Items:
             row[c.ITEM_ID]: Item(
                 clip(str(row[c.ITEM_ID]), _LONGEST),
                 None if title is None or row[title] is None else clip(row[title], _LONGEST),
-                tuple("" if row[name] is None else clip(str(row[name]), _SHORT) for name in plain),
+                tuple(_attribute(row[name], name in telling) for name in plain),
             )
             for row in rows.select(c.ITEM_ID, *([title] if title else []), *plain).iter_rows(named=True)
         }
@@ -295,6 +295,11 @@ class _Items:
 
     def __getitem__(self, key: Any) -> Item:
         return self.known.get(key) or Item(clip(str(key), _LONGEST), None, ("",) * len(self.columns))
+
+
+def _attribute(value: Any, telling: bool) -> str:
+    """A value as it is shown; of a flag only that it is set."""
+    return "" if value is None or (not telling and not value) else clip(str(value), _SHORT)
 
 
 @dataclass(frozen=True)
