@@ -130,7 +130,7 @@ def test_every_command_option_and_exit_code_has_a_line(hooks: ModuleType) -> Non
     page = hooks.commands()
     for command in app.registered_commands:
         assert f"## rankcast {command.name}\n" in page
-    assert page.count("`--format`") == 4
+    assert page.count("`--format`") == 5
     assert not re.search(r"^\| `--[^|]+\|[^|]*\| +\|$", page, re.MULTILINE), "an option without a meaning"
     for code in EXIT_CODES:
         assert f"| {code} |" in page

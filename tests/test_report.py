@@ -841,7 +841,7 @@ def test_markdown_of_a_hostile_reason_is_text(demo: Any) -> None:
     reason = f"{HOSTILE} by @someone, **now** " + "and so on " * 20
     decision = {"two_tower": result.decision["two_tower"].model_copy(update={"because": reason})}
     text = markdown(Report(result.model_copy(update={"decision": decision}), demo.run.manifest, ListSample((), ())))
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; by \\@someone, \\*\\*now\\*\\*" in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; by @<!-- -->someone, \\*\\*now\\*\\*" in text
     assert "and so on and so on" in text  # a sentence is not cut like a cell
     assert "dcg@10" in text
 

@@ -17,6 +17,7 @@ RUN = "rankcast.run"  # the tag by which a run is found again
 _TOGETHER = 500  # metrics of one call
 _LONGEST = 5_000  # characters of a tag
 _PARAMETER = 500  # characters of a parameter
+_VARIANT, _NAME = 80, 140  # of the name of a variant and of a metric: MLflow takes 250 in all
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # else minutes
 _FILES = ("report.html", "report.md", "result.json", "manifest.json")
 
@@ -105,12 +106,12 @@ def name_of(text: str) -> str:
     ('ndcg_at_10', 'exposure_gini_by_item.company_id_at_20', '二塔')
     """
     plain = re.sub(r"[^\w.-]+", "_", text.replace(")@", "@").replace("@", "_at_"))
-    return (plain.strip("_") if plain.strip("_.") else "") or "_"
+    return ((plain.strip("_") if plain.strip("_.") else "") or "_")[:_NAME]
 
 
 def variants_of(run: Run) -> dict[str, str]:
     """The name of each variant in MLflow: no two have the same."""
-    named = _distinct([(name_of(name), name) for name in run.manifest["plan"]["study"]["variants"]])
+    named = _distinct([(name_of(name)[:_VARIANT], name) for name in run.manifest["plan"]["study"]["variants"]])
     return {name: plain for plain, name in named}
 
 
