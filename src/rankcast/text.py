@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from rankcast.errors import clip
 from rankcast.records import AverageRow, ComparisonRow, Segment
@@ -69,7 +70,20 @@ def change(row: ComparisonRow | AverageRow) -> str:
     return signed(row.difference) if row.relative is None or below else signed_share(row.relative)
 
 
-def relative_interval(row: ComparisonRow) -> str:
+class Bounded(Protocol):
+    """A difference with its interval."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def baseline_value(self) -> float | None: ...
+    @property
+    def shown_bounds(self) -> tuple[float, float] | None: ...
+
+
+def relative_interval(row: Bounded) -> str:
     """The interval of a difference, relative to the baseline where it can be."""
     if row.shown_bounds is not None and (row.baseline_value or 0) > 0:
         low, high = row.shown_bounds

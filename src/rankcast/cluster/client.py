@@ -56,24 +56,16 @@ class Cluster:
 
     def create_job(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """ConflictError where a Job of that name is there."""
-        return self._ask(
-            "create the Job", lambda: self.batch.create_namespaced_job(self.namespace, job, _request_timeout=_SECONDS)
-        )
+        return self._ask("create the Job", self.batch.create_namespaced_job, self.namespace, job)
 
     def job(self, name: str) -> dict[str, Any] | None:
         """A Job; None where there is none."""
-        return self._find(
-            "read the Job", lambda: self.batch.read_namespaced_job(name, self.namespace, _request_timeout=_SECONDS)
-        )
+        return self._find("read the Job", self.batch.read_namespaced_job, name, self.namespace)
 
     def delete_job(self, name: str) -> None:
         """Delete a Job with its pods, and wait until it is gone."""
-        self._find(
-            "delete the Job",
-            lambda: self.batch.delete_namespaced_job(
-                name, self.namespace, propagation_policy="Background", _request_timeout=_SECONDS
-            ),
-        )
+        delete = self.batch.delete_namespaced_job
+        self._find("delete the Job", delete, name, self.namespace, propagation_policy="Background")
         for pause in (0.05, 0.2, 0.5, 1, 2, 4, 8, 8, 8):
             if self.job(name) is None:
                 return
@@ -82,51 +74,33 @@ class Cluster:
 
     def keep_files(self, files: Mapping[str, Any]) -> None:
         """Create a ConfigMap, or replace the one of that name."""
-        name = files["metadata"]["name"]
+        name, core = files["metadata"]["name"], self.core
         try:
-            self._ask(
-                "create the ConfigMap",
-                lambda: self.core.create_namespaced_config_map(self.namespace, files, _request_timeout=_SECONDS),
-            )
+            self._ask("create the ConfigMap", core.create_namespaced_config_map, self.namespace, files)
         except ConflictError:
-            self._ask(
-                "replace the ConfigMap",
-                lambda: self.core.replace_namespaced_config_map(name, self.namespace, files, _request_timeout=_SECONDS),
-            )
+            self._ask("replace the ConfigMap", core.replace_namespaced_config_map, name, self.namespace, files)
 
     def give_files_to(self, job: Mapping[str, Any]) -> None:
         """Let the ConfigMap of a Job go with it."""
         about = job["metadata"]
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": about["name"], "uid": about["uid"]}
         patch = {"metadata": {"ownerReferences": [owner]}}
-        self._ask(
-            "change the ConfigMap",
-            lambda: self.core.patch_namespaced_config_map(
-                about["name"], self.namespace, patch, _request_timeout=_SECONDS
-            ),
-        )
+        change = self.core.patch_namespaced_config_map
+        self._ask("change the ConfigMap", change, about["name"], self.namespace, patch)
 
     def pods(self, job: str) -> list[dict[str, Any]]:
         """The pods of a Job, oldest first."""
-        found = self._ask(
-            "list the pods",
-            lambda: self.core.list_namespaced_pod(
-                self.namespace, label_selector=f"job-name={job}", _request_timeout=_SECONDS
-            ),
-        )
+        pods = self.core.list_namespaced_pod
+        found = self._ask("list the pods", pods, self.namespace, label_selector=f"job-name={job}")
         return sorted(
             found["items"], key=lambda pod: (str(pod["metadata"]["creationTimestamp"]), pod["metadata"]["name"])
         )
 
     def events(self, name: str) -> list[str]:
         """What went wrong with a pod or a Job, as the cluster says it; nothing where it may not be asked."""
+        events, which = self.core.list_namespaced_event, f"involvedObject.name={name}"
         try:
-            found = self._ask(
-                "read events",
-                lambda: self.core.list_namespaced_event(
-                    self.namespace, field_selector=f"involvedObject.name={name}", _request_timeout=_SECONDS
-                ),
-            )
+            found = self._ask("read events", events, self.namespace, field_selector=which)
         except RunError:
             return []
         return [
@@ -161,20 +135,20 @@ class Cluster:
         if rest and over:
             yield rest.decode("utf-8", "replace")
 
-    def _find(self, what: str, work: Callable[[], Any]) -> dict[str, Any] | None:
+    def _find(self, what: str, method: Callable[..., Any], *given: Any, **named: Any) -> dict[str, Any] | None:
         try:
-            return self._ask(what, work)
+            return self._ask(what, method, *given, **named)
         except _NotThereError:
             return None
 
-    def _ask(self, what: str, work: Callable[[], Any]) -> dict[str, Any]:
+    def _ask(self, what: str, method: Callable[..., Any], *given: Any, **named: Any) -> dict[str, Any]:
         """An answer as plain values; what may pass is asked again."""
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
         for pause in (*self.patience, None):
             try:
-                return self._plain(work())
+                return self._plain(method(*given, **named, _request_timeout=_SECONDS))
             except ApiException as error:
                 if error.status == 404:
                     raise _NotThereError(_refused(what, error, self.namespace)) from error

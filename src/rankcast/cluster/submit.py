@@ -172,6 +172,19 @@ def _files(plan: Plan, submit: Submit) -> Files:
 
 def _problems(plan: Plan, submit: Submit) -> Iterator[Problem]:
     """What a pod would stumble over."""
+    yield from _variables(plan, submit)
+    yield from _volumes(plan, submit)
+    if not isinstance(submit.files, FromGit):
+        for path in dict.fromkeys(_paths((plan.service, plan.study, *_step_tables(plan)))):
+            if not path.startswith(("/", "${")) and "://" not in path:
+                yield Problem(
+                    f"{clip(path, 120)} is relative, and a pod with a ConfigMap has the two files only; expected an "
+                    "absolute path on a volume, or ${NAME} from `submit.env`"
+                )
+
+
+def _variables(plan: Plan, submit: Submit) -> Iterator[Problem]:
+    """Variables that the files name and the pod has not."""
     known = {*submit.env, *submit.secrets}
     for name, file in (("study", plan.study_file), ("service", plan.service_file)):
         written = json.dumps(load(plan.texts[name].text, file).values, default=str)  # without comments
@@ -182,32 +195,25 @@ def _problems(plan: Plan, submit: Submit) -> Iterator[Problem]:
                     "`submit.secrets`",
                     file,
                 )
+
+
+def _volumes(plan: Plan, submit: Submit) -> Iterator[Problem]:
+    """Volumes that get in each other's way, and runs on none that can be written."""
+
+    def problem(key: str, message: str) -> Problem:
+        line = plan.line(plan.service_file, "submit", key)
+        return Problem(message, plan.service_file, line, f"submit.{key}")
+
     mounts = [volume.mount.rstrip("/") for volume in submit.volumes]
     for mount in mounts:
         if mounts.count(mount) > 1 or mount.startswith((f"{STUDY}/", f"{SCRATCH}/")):
-            yield Problem(
-                f"volumes: {mount} is inside of {STUDY} or {SCRATCH}, or is mounted twice",
-                plan.service_file,
-                plan.line(plan.service_file, "submit", "volumes"),
-                "submit.volumes",
-            )
-    if not is_remote(submit.out) and not any(
-        not volume.read_only and f"{submit.out.rstrip('/')}/".startswith(f"{volume.mount.rstrip('/')}/")
-        for volume in submit.volumes
-    ):
-        yield Problem(
-            f"`submit.out` is {submit.out}, which is on no volume that can be written (`volumes`, `read_only: false`)",
-            plan.service_file,
-            plan.line(plan.service_file, "submit", "out"),
-            "submit.out",
+            yield problem("volumes", f"volumes: {mount} is inside of {STUDY} or {SCRATCH}, or is mounted twice")
+    writable = [f"{mount}/" for mount, volume in zip(mounts, submit.volumes, strict=True) if not volume.read_only]
+    if not is_remote(submit.out) and not f"{submit.out.rstrip('/')}/".startswith(tuple(writable)):
+        told = (
+            f"`submit.out` is {submit.out}, which is on no volume that can be written (`volumes`, `read_only: false`)"
         )
-    if not isinstance(submit.files, FromGit):
-        for path in dict.fromkeys(_paths((plan.service, plan.study, *_step_tables(plan)))):
-            if not path.startswith(("/", "${")) and "://" not in path:
-                yield Problem(
-                    f"{clip(path, 120)} is relative, and a pod with a ConfigMap has the two files only; expected an "
-                    "absolute path on a volume, or ${NAME} from `submit.env`"
-                )
+        yield problem("out", told)
 
 
 def _step_tables(plan: Plan) -> list[Table]:

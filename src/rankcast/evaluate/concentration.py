@@ -45,7 +45,9 @@ def times(item: Ints) -> Times:
     >>> found.item.tolist(), found.count.tolist()
     ([2, 5], [1, 2])
     """
-    return Times(*np.unique(item, return_counts=True))
+    count = np.bincount(item)
+    shown = np.flatnonzero(count)
+    return Times(shown, count[shown])
 
 
 def lorenz(count: Ints, zeros: int, points: int = POINTS) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Generic, TypeVar
 
@@ -46,8 +46,8 @@ class Limits:
 
 FULL = Limits(rows=200, segments=40, columns=12, lists=300_000, plan=60_000)
 LESS = Limits(rows=60, segments=20, columns=6, lists=120_000, plan=20_000)
-BARE = Limits(rows=10, segments=5, columns=1, lists=0, plan=2_000)
 LEAST = Limits(rows=20, segments=8, columns=2, lists=40_000, plan=5_000)
+BARE = Limits(rows=10, segments=5, columns=1, lists=0, plan=2_000)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Report:
     manifest: dict[str, Any]
     sample: ListSample
     proposal: Proposal = Proposal()
-    limits: Limits = field(default=FULL)
+    limits: Limits = FULL
 
     def cut(self, rows: Sequence[Row]) -> Cut[Row]:
         """As many rows as a table shows."""

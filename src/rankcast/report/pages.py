@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from rankcast import text
 from rankcast.records import ComparisonRow
@@ -12,21 +12,6 @@ from rankcast.report.charts.trend import Point, trend
 from rankcast.report.rendering import asset, hash_of, helpers, templates
 
 POINTS = 60  # runs of a picture, the newest
-
-
-class Change(Protocol):
-    """A metric of a variant against the baseline."""
-
-    variant: str
-    metric: str
-    relative: float | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    relative_low: float | None
-    relative_high: float | None
-    baseline_value: float | None
-    verdict: str | None
 
 
 @dataclass(frozen=True)
@@ -123,12 +108,5 @@ def problem_page(where: str, title: str, message: str) -> str:
 
 def _render(name: str, title: str, **values: Any) -> str:
     page = templates(autoescape=True).get_template(f"serve/{name}.html.j2")
-    rendered: str = page.render(title=title, style=asset("report.css"), interval=_interval, **helpers(), **values)
+    rendered: str = page.render(title=title, style=asset("report.css"), **helpers(), **values)
     return text.printable(rendered)
-
-
-def _interval(row: Change) -> str:
-    """The interval of a difference, relative to the baseline where it can be."""
-    if row.relative_low is not None and row.relative_high is not None and (row.baseline_value or 0) > 0:
-        return f"{text.signed_share(row.relative_low)} to {text.signed_share(row.relative_high)}"
-    return "–" if row.low is None else f"{text.signed(row.low)} to {text.signed(row.high)}"

@@ -162,8 +162,8 @@ class BucketStore(Store):
         self.bucket.get((key, folder / name) for name in missing if (key := f"{study}/{run}/{name}") in there)
         return Run(folder, partial(self._bring, study, run, Run(folder).manifest.get("token")))
 
-    def names(self) -> list[tuple[str, str]]:
-        keys = (key.split("/") for key in self.bucket.objects())
+    def names(self, below: str = "") -> list[tuple[str, str]]:
+        keys = (key.split("/") for key in self.bucket.objects(below))
         return [(key[0], key[1]) for key in keys if len(key) == 3 and key[2] == _LAST and not key[1].startswith(".")]
 
     def short(self, study: str, run: str) -> Summary:
@@ -208,12 +208,13 @@ class BucketStore(Store):
         self.bucket.remove(self.bucket.objects(aside))
 
     def replayed_before(self, study: str, replay: str) -> Path | None:
-        for one in self.find():
-            run = self.get(study, one.run) if (one.study, one.replay) == (study, replay) else None
-            if run is not None:
-                for name in ("slates", "replays", "trails", "answers"):
-                    run.bring(name)
-                return run.folder
+        for _, name in self.names(study):
+            with suppress(RunError):  # what cannot be read is of no use
+                run = self.get(study, name) if self.short(study, name).replay == replay else None
+                if run is not None:
+                    for table in (*_TABLES, "answers"):
+                        run.bring(table)
+                    return run.folder
         return None
 
     def whereabouts(self, run: Run) -> str:

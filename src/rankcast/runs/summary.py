@@ -28,6 +28,13 @@ class Change(Record):
     baseline_value: float | None
     verdict: str | None
 
+    @property
+    def shown_bounds(self) -> tuple[float, float] | None:
+        """The interval of the relative difference, as it is shown."""
+        if self.relative_low is None or self.relative_high is None:
+            return None
+        return self.relative_low, self.relative_high
+
 
 class Summary(Record):
     """A run in short. `changes`: the primary metric first; `replay`: the id of its lists."""

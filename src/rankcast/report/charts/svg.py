@@ -9,13 +9,8 @@ from typing import Any
 from rankcast.errors import clip
 from rankcast.text import printable
 
-BLUE, ORANGE, GREEN, GREY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#7A7A7A",
-)  # Okabe and Ito (2008): told apart by colour-blind eyes
-PURPLE, SKY = "#CC79A7", "#56B4E9"
+# Okabe and Ito (2008): told apart by colour-blind eyes.
+BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#7A7A7A"
 VARIANTS = (BLUE, ORANGE, GREEN, PURPLE, SKY, GREY)
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3])
 MOST_LINES, MOST_VARIANTS = 40, len(VARIANTS)
