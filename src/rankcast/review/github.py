@@ -45,7 +45,7 @@ class Event:
             ) from error
         repository = environ.get("GITHUB_REPOSITORY", "")
         pull, other = told.pull_request, told.workflow_run
-        heads = [one.repo for one in (pull.head,)] if pull else []
+        heads = [pull.head.repo] if pull else []
         heads += [other.head_repository] if other else []
         return cls(
             repository,

@@ -19,11 +19,13 @@ _FILES = {
     "manifest.json": "application/json",
 }
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
+# Of every answer, unless it says otherwise.
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 # A report is data of somebody: its script runs, but as a stranger to these pages.
 _SANDBOX = "sandbox allow-scripts allow-modals"
@@ -43,7 +45,7 @@ def application(store: Store, host: str) -> Any:
     runs, where = Runs(store), str(store)
 
     def page(text: str, status: int = 200) -> Response:
-        return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": pages.policy()})
+        return HTMLResponse(text, status, {"Content-Security-Policy": pages.policy()})
 
     def told(work: Callable[[Request], Response]) -> Callable[[Request], Response]:
         def answer(request: Request) -> Response:
@@ -71,7 +73,7 @@ def application(store: Store, host: str) -> Any:
         return page(pages.runs_page(where, shown, asked, number, more, runs.studies(), len(found), runs.unreadable))
 
     def listing(_: Request) -> Response:
-        return JSONResponse([one.model_dump(mode="json") for one in runs.all()], headers=_HEADERS)
+        return JSONResponse([one.model_dump(mode="json") for one in runs.all()])
 
     def trend(request: Request) -> Response:
         metrics = runs.metrics()
@@ -102,9 +104,7 @@ def application(store: Store, host: str) -> Any:
         if name not in _FILES or not (run.folder / name).is_file():
             raise NotThereError(f"a run has {', '.join(_FILES)}")
         content = (run.folder / name).read_bytes()
-        return Response(
-            content, headers={**_HEADERS, "Content-Type": _FILES[name], "Content-Security-Policy": _SANDBOX}
-        )
+        return Response(content, headers={"Content-Type": _FILES[name], "Content-Security-Policy": _SANDBOX})
 
     async def not_there(request: Request, _: Exception) -> Response:
         return page(pages.problem_page(where, "Not found", f"there is no page {request.url.path[:200]}"), 404)
@@ -133,13 +133,12 @@ def application(store: Store, host: str) -> Any:
 
 def _with_headers(app: Any) -> Any:
     """The application, with the headers on every answer: also on those that never come to a page."""
-    defaults = {**_HEADERS, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 there = {name.lower() for name, _ in message["headers"]}
-                more = [(name.lower().encode(), value.encode()) for name, value in defaults.items()]
+                more = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
                 message = {**message, "headers": [*message["headers"], *(one for one in more if one[0] not in there)]}
             await send(message)
 
