@@ -7,6 +7,7 @@ import os
 import posixpath
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,10 +40,18 @@ class Repository:
         """The repository that a file or folder lies in."""
         folder = place if place.is_dir() else place.parent
         try:
-            root = _git(folder, "rev-parse", "--show-toplevel").decode()
+            root = git(folder, "rev-parse", "--show-toplevel").decode()
         except RunError as error:
             raise RunError(f"{folder.resolve()} lies in no git repository ({error})") from error
         return cls(Path(root.rstrip("\n")))
+
+    def paths_of(self, files: Iterable[Path]) -> list[str]:
+        """Files as the repository names them. RunError for those that lie elsewhere."""
+        root, resolved = self.root.resolve(), [(file, file.resolve()) for file in files]
+        outside = [str(file) for file, place in resolved if not place.is_relative_to(root)]
+        if outside:
+            raise RunError(f"{', '.join(outside)}: every study must lie in {self.root}")
+        return [place.relative_to(root).as_posix() for _, place in resolved]
 
     def commit(self, revision: str) -> str:
         """The commit that a revision names."""
@@ -95,7 +104,7 @@ class Repository:
             found = _ENTRY.match(listed[0]) if listed else None
             if found is None:
                 return None
-            content = _git(self.root, "cat-file", "blob", found["name"])
+            content = git(self.root, "cat-file", "blob", found["name"])
             if found["mode"] != _LINK:
                 return content
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.fsdecode(content)))
@@ -127,14 +136,15 @@ class Repository:
             return "sha1"
 
     def _text(self, *arguments: str) -> str:
-        return _git(self.root, *arguments).decode("utf-8", "replace").strip()
+        return git(self.root, *arguments).decode("utf-8", "replace").strip()
 
     def _paths(self, *arguments: str) -> list[str]:
-        listed = _git(self.root, *arguments).decode("utf-8", "surrogateescape")
+        listed = git(self.root, *arguments).decode("utf-8", "surrogateescape")
         return [path for path in listed.split("\0") if path]
 
 
-def _git(folder: Path, *arguments: str) -> bytes:
+def git(folder: Path, *arguments: str) -> bytes:
+    """What git answers in a folder. RunError where it refuses, or is not there."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed program, no shell
             ["git", "-C", str(folder), *_SAFE, *arguments],  # noqa: S607

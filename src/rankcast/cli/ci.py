@@ -66,11 +66,7 @@ def command(
     repository = Repository.around((studies[0] if studies else Path()).resolve())
     compared = base or (event.base if event else None) or "main"
     change = Change(repository, repository.fork_point(compared, ""))
-    root = repository.root.resolve()
-    outside = [str(path) for path in studies or [] if not path.resolve().is_relative_to(root)]
-    if outside:
-        raise ConfigError(f"{', '.join(outside)}: every study must lie in {repository.root}")
-    only = [path.resolve().relative_to(root).as_posix() for path in studies or []]
+    only = repository.paths_of(studies or [])
     runner = _here(out or "runs") if run else _in_cluster(out) if submit else None
     found = review(change, runner, link, with_data, only)
     text = written(found.studies)

@@ -87,10 +87,7 @@ def _between(revisions: str, studies: list[Path]) -> tuple[dict[str, Difference 
         raise ConfigError(f"--git {revisions}: expected two revisions such as main..HEAD, or one")
     change = Change(repository, repository.commit(base), repository.commit(head or "HEAD") if dots else "")
     if studies:
-        root = repository.root.resolve()
-        paths = [path.resolve().relative_to(root).as_posix() for path in studies if path.resolve().is_relative_to(root)]
-        if len(paths) < len(studies):
-            raise ConfigError(f"every study must lie in {repository.root}")
+        paths = repository.paths_of(studies)
     else:
         touched = change.touched()
         paths = [one.path for one in touched if not one.gone]

@@ -74,8 +74,9 @@ def command(
 
 def _epitaphs(study: str, run: str, decision: Mapping[str, str]) -> list[str]:
     """What a cluster should know at the end; and the same in short, should that be too long."""
-    worst = next((word for word in ("invalid", "no-go", "undecided") if word in decision.values()), "go")
-    short = {"study": study, "run": run, "worst": worst}
+    from rankcast.runs.folder import worst
+
+    short = {"study": study, "run": run, "worst": worst(decision.values())}
     return [dumps({**short, "decision": decision}, ensure_ascii=False), dumps(short, ensure_ascii=False)]
 
 

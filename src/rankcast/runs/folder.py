@@ -23,6 +23,7 @@ from rankcast.text import COMPARED, compared
 
 _PARTIAL = ".partial"
 _LOCK = ".lock"
+_CODES = {"invalid": 5, "no-go": 3, "undecided": 4, "go": 0}  # the worst first
 _ABANDONED = 7 * 24 * 3600  # seconds after which nobody will take up an interrupted run
 
 
@@ -148,8 +149,13 @@ def exit_code(decisions: Iterable[str]) -> int:
     >>> exit_code(["go", "undecided"]), exit_code([])
     (4, 0)
     """
+    return _CODES[worst(decisions)]
+
+
+def worst(decisions: Iterable[str]) -> str:
+    """The worst of some decisions; `go` of none."""
     found = set(decisions)
-    return next((code for word, code in (("invalid", 5), ("no-go", 3), ("undecided", 4)) if word in found), 0)
+    return next(word for word in _CODES if word in found or word == "go")
 
 
 def tables(folder: Path, name: str) -> list[Path]:

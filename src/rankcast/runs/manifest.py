@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import resource
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rankcast.errors import RunError
 from rankcast.records import Fingerprint
+from rankcast.repository import git
 from rankcast.runs.identity import code_fingerprint, code_hashes
 
 _PACKAGES = ("rankcast", "polars", "numpy", "duckdb", "scipy", "pydantic")
@@ -82,22 +83,11 @@ def peak_memory_mb() -> float:
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Commit of the folder's repository, whether files differ from it, and where the folder lies in it; None outside one."""
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        dirty = bool(_git(folder, "status", "--porcelain"))
-        return {"commit": commit, "dirty": dirty, "folder": _git(folder, "rev-parse", "--show-prefix")}
-    except (OSError, subprocess.SubprocessError):
+        dirty = bool(git(folder, "status", "--porcelain").strip())
+        commit, below = (git(folder, "rev-parse", what).decode().strip() for what in ("HEAD", "--show-prefix"))
+    except RunError:
         return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 - fixed program and arguments
-        ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
-        capture_output=True,
-        text=True,
-        timeout=10,
-        check=True,
-    )
-    return done.stdout.strip()
+    return {"commit": commit, "dirty": dirty, "folder": below}
 
 
 def _version(name: str) -> str | None:
