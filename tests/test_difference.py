@@ -298,6 +298,12 @@ def test_references_are_never_of_the_treatment(tmp_path: Path) -> None:
         assert [(one.kind, "recent" in one.text) for one in found.changes] == [("words", True)]
 
 
+def test_a_change_of_production_is_told_once(tmp_path: Path) -> None:
+    """Variants and the baseline follow production: of them nothing more is to be said."""
+    one, other = (document(tmp_path, ("service", ("production", "served"), served)) for served in (3, 2))
+    assert [change.text for change in difference(one, other).changes] == ["service: production.served 3 -> 2"]
+
+
 def test_another_baseline(tmp_path: Path) -> None:
     found = difference(document(tmp_path), document(tmp_path, ("study", ("baseline",), "new")))
     assert "baseline production -> new" in found.of("outside")

@@ -27,6 +27,7 @@ from browsing import Visit
 from rankcast.progress import Progress
 from rankcast.runs.store import open_store
 from rankcast.runs.summary import Change, example
+from rankcast.serving.looking import trend_points
 from rankcast.study import run as run_study
 from tiny import rankcast
 
@@ -297,6 +298,12 @@ def test_a_trend(browser: Any, many: Server) -> None:
         tab.press("Show")
         assert {row[1] for row in tab.rows("Trend of dcg@10")} == {"study-2"}
         tab.assert_quiet()
+
+
+def test_a_trend_is_one_of_what_is_decided() -> None:
+    changes = (change_of(relative=0.1), change_of(variant="popular", relative=-0.5))
+    points = trend_points([example(changes=changes)], "dcg@10", "")
+    assert [(one.variant, one.value) for one in points] == [("two_tower", 0.1)]
 
 
 @pytest.mark.browser

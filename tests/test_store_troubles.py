@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -269,6 +271,30 @@ def test_a_cut_upload_is_always_told(sent: int, size: int, shelf: Shelf, relay: 
     assert told or shelf.names() == ["key"]
     if not told:
         assert len(shelf.read("key")) == size
+
+
+class Forgetful:
+    """Storage that loses the end of everything, and says nothing."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, int] = {}
+
+    def open_output_stream(self, path: str) -> Any:
+        def write(piece: bytes) -> None:
+            self.kept[path] = len(piece) // 2
+
+        return nullcontext(SimpleNamespace(write=write))
+
+    def get_file_info(self, path: str) -> Any:
+        return SimpleNamespace(size=self.kept[path])
+
+
+def test_an_upload_that_storage_cut_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 1_000)
+    bucket = Bucket("s3://bucket/runs")
+    bucket.__dict__["_files"] = Forgetful()
+    with pytest.raises(RankcastError, match="500 bytes are there of 1000"):
+        bucket.put([(tmp_path / "file", "key")])
 
 
 class Cuts(Listener):

@@ -76,6 +76,14 @@ def test_removed(filters: bool, of: list[list[int]], reach: int, keep: list[set[
     assert found.steps == tuple(f"step {number}" for number in range(len(keep)))
 
 
+def test_of_lists_that_moved_alike_the_first_by_id_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trails, "MOST_MOVED", 3)
+    facts, slates = SimpleNamespace(moved=np.array([3, 3, 0, 3, 5])), SimpleNamespace(requests=np.arange(5))
+    logs = SimpleNamespace(ids=SimpleNamespace(requests=pl.Series(["d", "b", "a", "c", "e"])))
+    found = trails._moved_most(cast("Any", SimpleNamespace(facts=facts, slates=slates)), cast("Any", logs))
+    assert found.tolist() == [False, True, False, True, True]
+
+
 def test_nothing_is_removed_without_steps() -> None:
     found = removed([], 10, 3)
     assert (len(found.position), len(found.item), len(found.rank), len(found.step), found.steps) == (0, 0, 0, 0, ())
