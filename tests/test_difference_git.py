@@ -63,6 +63,15 @@ def test_one_file_in_every_format(repo: Repo) -> None:
     ).out.splitlines()  # fmt: skip
 
 
+def test_studies_of_elsewhere(repo: Repo, tmp_path: Path) -> None:
+    away = tmp_path / "away.yaml"
+    away.write_text(study_text("away"))
+    for told in (["diff", "--git", "main"], ["ci", "--base", "main"]):
+        answer = rankcast(*told, "studies/first.yaml", str(away))
+        assert_refused(answer, str(away), "must lie in", str(repo.root))
+        assert "first.yaml" not in answer.text
+
+
 def test_bad_usage(repo: Repo) -> None:
     assert_refused(rankcast("diff", "studies/first.yaml", "--format", "html"), "text, json, markdown")
     assert_refused(rankcast("diff", *["studies/first.yaml"] * 3), "found 3")

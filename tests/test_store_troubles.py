@@ -101,11 +101,16 @@ def test_an_interrupted_run_is_taken_up_elsewhere(
 
 
 def test_two_machines_left_shards_that_overlap(shelf: Shelf, world: World, whole: Run) -> None:
-    """One was killed before it could put its shards aside; another cut the work otherwise, and was interrupted too."""
-    shelf.move("one")
+    """One was killed before it could put its shards aside, when its first was not done yet, as several processes have it; another
+    cut the work otherwise, and was interrupted too.
+    """
+    here = shelf.move("one")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Bucket, "put", lambda *_: None)  # as SIGKILL has it
         interrupt(world, shelf.out, ONE_EACH, after=3)
+    first, *others = sorted(here.rglob("replays/shard-*.json"))
+    assert len(others) == 2
+    first.unlink()
     shelf.move("two")
     interrupt(world, shelf.out, ALL, after=1)
     shelf.move("one")
