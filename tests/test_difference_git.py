@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rankcast.runs.manifest import git_state
 from repositories import SERVICE, Repo, repo, study_text
 from tiny import assert_refused, rankcast
 
@@ -70,6 +71,17 @@ def test_studies_of_elsewhere(repo: Repo, tmp_path: Path) -> None:
         answer = rankcast(*told, "studies/first.yaml", str(away))
         assert_refused(answer, str(away), "must lie in", str(repo.root))
         assert "first.yaml" not in answer.text
+
+
+def test_a_run_knows_its_commit(repo: Repo, tmp_path: Path) -> None:
+    studies, commit = repo.root / "studies", repo.git("rev-parse", "HEAD")
+    assert git_state(studies) == {"commit": commit, "dirty": False, "folder": "studies/"}
+    assert git_state(repo.root) == {"commit": commit, "dirty": False, "folder": ""}
+    repo.write("studies/new.yaml", "study: new")
+    git_state.cache_clear()
+    assert git_state(studies) == {"commit": commit, "dirty": True, "folder": "studies/"}
+    (tmp_path / "elsewhere").mkdir()
+    assert git_state(tmp_path / "elsewhere") is None
 
 
 def test_bad_usage(repo: Repo) -> None:
