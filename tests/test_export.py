@@ -296,6 +296,26 @@ def test_an_artifact_that_is_refused(
     assert len(finished(client, "refused")) == 1
 
 
+def test_a_connection_that_breaks_while_it_is_marked(
+    tiny: Callable[..., Run], client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that refuses an upload may close the connection: the next call over it fails, the one after does not."""
+    from mlflow.tracking import MlflowClient
+
+    run, really, calls = tiny(), MlflowClient.set_terminated, []
+    (run.folder / "report.md").unlink()
+
+    def broken_once(self: Any, made: str, **named: Any) -> Any:
+        calls.append(made)
+        if len(calls) == 1:
+            raise ConnectionResetError("reset by peer")
+        return really(self, made, **named)
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", broken_once)
+    assert_refused(rankcast("export", "mlflow", str(run.folder), "--experiment", "broken"), "report.md")
+    assert [one.info.status for one in runs_of(client, "broken")] == ["FAILED"]
+
+
 def test_a_run_without_a_report(tiny: Callable[..., Run], client: Any) -> None:
     run = tiny()
     (run.folder / "report.md").rename(run.folder / "away.md")
@@ -330,7 +350,7 @@ def test_a_server_that_goes_in_the_middle(
     outcome = rankcast("export", "mlflow", str(run.folder), "--experiment", "killed", "--json")
     assert json.loads(outcome.out)["before"] is False
     assert len(finished(client, "killed")) == 1
-    assert taken < 60, f"{taken:.0f} s until it says that nobody answers"
+    assert taken < 150, f"{taken:.0f} s until it says that nobody answers"
 
 
 def test_a_server_that_nobody_reaches(demo: Any) -> None:
@@ -344,7 +364,7 @@ def test_a_server_that_nobody_reaches(demo: Any) -> None:
     assert "127.0.0.1" in done.stderr
     assert "--uri" in done.stderr
     assert done.stdout == ""
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 150
 
 
 def test_no_server_is_named(demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,11 +71,18 @@ def _export(run: Run, client: Any, place: str) -> str:
     try:
         _log(run, client, made)
     except Exception:
-        with suppress(Exception):  # what went wrong before is what must be told
-            client.set_terminated(made, status="FAILED")
+        _mark_failed(client, made)
         raise
     client.set_terminated(made, status="FINISHED")
     return made
+
+
+def _mark_failed(client: Any, made: str) -> None:
+    """Twice if need be: a server that refuses an upload may close the connection over which the next call goes."""
+    for _ in range(2):
+        with suppress(Exception):  # what went wrong before is what must be told
+            client.set_terminated(made, status="FAILED")
+            return
 
 
 def _log(run: Run, client: Any, made: str) -> None:
