@@ -7,7 +7,8 @@
 """
 
 from rankcast.testing.jobboard.board import JobBoard, simulate
+from rankcast.testing.jobboard.life import Nature
 from rankcast.testing.jobboard.models import VARIANTS, Variant
 from rankcast.testing.jobboard.truth import ABResult, OnlineTruth
 
-__all__ = ["VARIANTS", "ABResult", "JobBoard", "OnlineTruth", "Variant", "simulate"]
+__all__ = ["VARIANTS", "ABResult", "JobBoard", "Nature", "OnlineTruth", "Variant", "simulate"]

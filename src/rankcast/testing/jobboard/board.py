@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from rankcast.testing.jobboard import truth
-from rankcast.testing.jobboard.arrays import NONE, Ints
-from rankcast.testing.jobboard.life import live
+from rankcast.testing.jobboard.arrays import NONE, Ints, normal
+from rankcast.testing.jobboard.life import AS_ASSUMED, Nature, live
 from rankcast.testing.jobboard.logs import events_table, impressions_table, logged
 from rankcast.testing.jobboard.models import VARIANTS, Variant, build_pools
 from rankcast.testing.jobboard.serving import SERVED
@@ -75,17 +75,19 @@ def codes_of(values: pl.Series, ids: Iterable[str]) -> Ints:
     return joined["code"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
-def simulate(seed: int = 7, requests: int = 50_000) -> JobBoard:
+def simulate(seed: int = 7, requests: int = 50_000, nature: Nature = AS_ASSUMED) -> JobBoard:
     """A job board with that many requests; the posts are the same 4,000 however small it is.
 
     Each stage draws from its own stream, so that a change in one leaves what the others drew as it was.
     """
-    of_world, of_traffic, of_visits, of_models, of_life, of_logs = np.random.default_rng(seed).spawn(6)
+    of_world, of_traffic, of_visits, of_models, of_life, of_logs, of_bait = np.random.default_rng(seed).spawn(7)
     world = build_world(of_world, max(FEWEST_USERS, round(requests * USERS_PER_REQUEST)))
+    if nature.bait:
+        world = replace(world, bait=np.float32(nature.bait) * normal(of_bait, world.bait.size))
     asked = build_requests(of_traffic, world, requests)
     visits = build_visits(of_visits, world, requests)
     pools = build_pools(of_models, world, asked, visits)
-    past = live(of_life, world, asked, pools, visits)
+    past = live(of_life, world, asked, pools, visits, nature)
     events = logged(of_logs, past.events, world.posts)
     users, posts = world.users.ids, world.posts.ids
     return JobBoard(
@@ -96,5 +98,5 @@ def simulate(seed: int = 7, requests: int = 50_000) -> JobBoard:
         events=events_table(events, users, posts, asked.ids),
         users=world.users.table(),
         scores={variant: pools.table(variant, users, posts) for variant in VARIANTS},
-        latent=truth.Latent(world, asked, pools, past, events),
+        latent=truth.Latent(world, asked, pools, past, events, nature),
     )

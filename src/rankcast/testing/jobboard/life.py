@@ -9,9 +9,10 @@ import numpy as np
 from rankcast.testing.jobboard.arrays import NONE, Bools, Ints
 from rankcast.testing.jobboard.behaviour import (
     CLICK,
-    EXAMINED,
     Events,
+    Reading,
     attraction,
+    clicked,
     first_applications,
     follow,
     join,
@@ -21,8 +22,6 @@ from rankcast.testing.jobboard.models import Pools
 from rankcast.testing.jobboard.serving import SERVED, candidates_of, fill_slates, not_applied, passes_filters
 from rankcast.testing.jobboard.traffic import Requests
 from rankcast.testing.jobboard.world import World
-
-BOT_CLICKS = 0.15
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,23 @@ class Past:
     keep: Bools
 
 
-def live(rng: np.random.Generator, world: World, requests: Requests, pools: Pools, visits: Events) -> Past:
+@dataclass(frozen=True)
+class Nature:
+    """What differs from service to service: how users read a list, whether production has a rule that is written nowhere, and
+    how far posts promise in the list what they do not keep (standard deviation).
+    """
+
+    reading: Reading = "places"
+    pauses: bool = False
+    bait: float = 0.0
+
+
+AS_ASSUMED = Nature()
+
+
+def live(
+    rng: np.random.Generator, world: World, requests: Requests, pools: Pools, visits: Events, nature: Nature
+) -> Past:
     """Serve all requests in order of time, as far as order matters: request by request of every user.
 
     An application counts from its own moment on, so what a request may show depends on this user's earlier requests
@@ -44,7 +59,7 @@ def live(rng: np.random.Generator, world: World, requests: Requests, pools: Pool
     order = pools.order("production")[pools.of_request]
     candidates = candidates_of(pools)
     ranked = np.take_along_axis(candidates, order, axis=1)
-    keep = passes_filters(world.posts, requests, ranked)
+    keep = passes_filters(world.posts, requests, ranked, nature.pauses)
     slates = np.full((requests.user.size, SERVED), NONE, dtype=np.int64)
     applied_at = first_applications(world, visits)
     parts = [visits]
@@ -53,7 +68,7 @@ def live(rng: np.random.Generator, world: World, requests: Requests, pools: Pool
         known = applied_at[requests.user[turn][:, None], rows]
         keep[turn] &= not_applied(known, requests.moment[turn])
         slates[turn] = fill_slates(world.posts, rows, keep[turn])
-        parts.append(_react(rng, world, requests, turn, slates[turn]))
+        parts.append(_react(rng, world, requests, turn, slates[turn], nature.reading))
         remember(applied_at, parts[-1])
     return Past(slates, _until_applied(join(parts), applied_at), candidates, _in_post_order(keep, order))
 
@@ -68,12 +83,14 @@ def _turns(user: Ints) -> list[Ints]:
     return np.split(by_turn, np.cumsum(np.bincount(turn))[:-1])
 
 
-def _react(rng: np.random.Generator, world: World, requests: Requests, turn: Ints, slate: Ints) -> Events:
-    """Events of one request per user: examination by place, then attraction. Bots click anywhere."""
+def _react(
+    rng: np.random.Generator, world: World, requests: Requests, turn: Ints, slate: Ints, reading: Reading
+) -> Events:
+    """Events of one request per user: examination, then attraction. Bots click anywhere."""
     user = requests.user[turn]
-    chance = EXAMINED * attraction(world.utility[user[:, None], slate])
-    chance = np.where(requests.is_bot[turn][:, None], np.float32(BOT_CLICKS), chance)
-    row, place = np.nonzero((rng.random(slate.shape) < chance) & (slate != NONE))
+    attracted = np.where(slate != NONE, attraction(world.promised(user[:, None], slate)), np.float32(0.0))
+    hit = clicked(rng, reading, attracted, requests.is_bot[turn]) & (slate != NONE)
+    row, place = np.nonzero(hit)
     clicked_at = requests.moment[turn][row] + rng.integers(1, 60, size=row.size)
     clicks = Events(user[row], slate[row, place], clicked_at, np.full(row.size, CLICK), turn[row])
     return follow(rng, world, clicks)

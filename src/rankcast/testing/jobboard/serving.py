@@ -19,6 +19,9 @@ from rankcast.testing.jobboard.world import Posts
 SERVED = LONGEST_LIST
 PER_COMPANY = 2
 MEMORY = 365 * clock.DAY
+PAUSES_FROM = 18 * clock.HOUR
+PAUSING = 7
+"""Where the service has a rule that nobody wrote down: every seventh company's budget for the day is used up at six."""
 
 
 def candidates_of(pools: Pools) -> Ints:
@@ -28,16 +31,36 @@ def candidates_of(pools: Pools) -> Ints:
     return post
 
 
-def passes_filters(posts: Posts, requests: Requests, post: Ints) -> Bools:
-    """Which candidates survive every filter that does not depend on what the user did."""
-    wanted = requests.job_type[:, None]
-    keep: Bools = (wanted == NONE) | (posts.job_type[post] == wanted)
-    filtered: Bools = np.any(requests.employment, axis=1, keepdims=True)
-    keep &= ~filtered | np.take_along_axis(requests.employment, posts.employment[post], axis=1)
+def passes_filters(posts: Posts, requests: Requests, post: Ints, pauses: bool = False) -> Bools:
+    """Which candidates survive every filter that does not depend on what the user did; `pauses`: the unwritten rule too."""
+    keep = of_job_type(posts, requests, post) & of_employment(posts, requests, post)
     keep &= posts.is_open(post, requests.moment[:, None])
     keep &= ~posts.is_test[post]
     keep &= post != NONE
+    if pauses:
+        keep &= ~paused(posts, requests, post)
     return keep
+
+
+def of_job_type(posts: Posts, requests: Requests, post: Ints) -> Bools:
+    """Which candidates the user's filter of job types lets through."""
+    wanted = requests.job_type[:, None]
+    keep: Bools = (wanted == NONE) | (posts.job_type[post] == wanted)
+    return keep
+
+
+def of_employment(posts: Posts, requests: Requests, post: Ints) -> Bools:
+    """Which candidates the user's filter of employments lets through."""
+    filtered: Bools = np.any(requests.employment, axis=1, keepdims=True)
+    keep: Bools = ~filtered | np.take_along_axis(requests.employment, posts.employment[post], axis=1)
+    return keep
+
+
+def paused(posts: Posts, requests: Requests, post: Ints) -> Bools:
+    """Which candidates the unwritten rule takes out."""
+    evening = (requests.moment % clock.DAY >= PAUSES_FROM)[:, None]
+    out: Bools = evening & (posts.company[post] % PAUSING == PAUSING - 1)
+    return out
 
 
 def not_applied(applied_at: Ints, moment: Ints) -> Bools:
@@ -46,23 +69,26 @@ def not_applied(applied_at: Ints, moment: Ints) -> Bools:
     return ~seen
 
 
-def fill_slates(posts: Posts, ranked: Ints, keep: Bools) -> Ints:
+def fill_slates(
+    posts: Posts, ranked: Ints, keep: Bools, groups: Ints | None = None, at_most: int = PER_COMPANY
+) -> Ints:
     """Slates (requests x 10, NONE where empty) from candidates best first and which of them survive the filters.
 
     Walks down the ranks for all requests at once. A post takes the next free place unless its company has two, which
-    is the cap and the final cut in one pass.
+    is the cap and the final cut in one pass. `groups`: of each post, where the cap is not by company.
     """
+    groups = posts.company if groups is None else groups
     n = ranked.shape[0]
     slate = np.full((n, SERVED), NONE, dtype=np.int64)
-    company = np.full((n, SERVED), NONE, dtype=np.int64)
+    taken = np.full((n, SERVED), NONE, dtype=np.int64)
     length = np.zeros(n, dtype=np.int64)
     for rank in range(ranked.shape[1]):
         row = np.flatnonzero(keep[:, rank] & (length < SERVED))
         post = ranked[row, rank]
-        owner = posts.company[post]
-        fits = (company[row] == owner[:, None]).sum(axis=1) < PER_COMPANY
+        owner = groups[post]
+        fits = (taken[row] == owner[:, None]).sum(axis=1) < at_most
         row, post, owner = row[fits], post[fits], owner[fits]
         slate[row, length[row]] = post
-        company[row, length[row]] = owner
+        taken[row, length[row]] = owner
         length[row] += 1
     return slate

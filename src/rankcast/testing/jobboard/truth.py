@@ -13,8 +13,8 @@ import numpy as np
 
 from rankcast.testing.jobboard import clock
 from rankcast.testing.jobboard.arrays import NONE, Doubles, Floats, Ints
-from rankcast.testing.jobboard.behaviour import EXAMINED, Events, attraction, conversion
-from rankcast.testing.jobboard.life import Past
+from rankcast.testing.jobboard.behaviour import Events, attraction, clicks_expected, conversion
+from rankcast.testing.jobboard.life import AS_ASSUMED, Nature, Past
 from rankcast.testing.jobboard.models import Pools, Variant
 from rankcast.testing.jobboard.serving import SERVED, fill_slates
 from rankcast.testing.jobboard.traffic import Requests
@@ -34,6 +34,7 @@ class Latent:
     pools: Pools
     past: Past
     events: Events
+    nature: Nature = AS_ASSUMED
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def ab_test(latent: Latent, name: str, slates: Ints, seed: int) -> ABResult:
     treated = rng.random(latent.world.users.tenure.size) < 0.5
     arm = treated[latent.requests.user[requests]]
     slate = np.where(arm[:, None], slates[requests], counted_slates(latent, "production")[requests])
-    chance = _chances(latent.world, latent.requests.user[requests], slate)[1]
+    chance = _chances(latent, latent.requests.user[requests], slate)[1]
     applications = (rng.random(chance.shape) < chance).sum(axis=1)
     users, user = np.unique(latent.requests.user[requests], return_inverse=True)
     per_user = np.bincount(user, weights=applications.astype(np.float64)).astype(np.float64)
@@ -139,16 +140,17 @@ def counted_slates(latent: Latent, variant: Variant) -> Ints:
 
 def _expected(latent: Latent, slates: Ints) -> tuple[float, float]:
     counted = np.flatnonzero(latent.requests.counted)
-    clicks, applications = _chances(latent.world, latent.requests.user[counted], slates[counted])
+    clicks, applications = _chances(latent, latent.requests.user[counted], slates[counted])
     n = counted.size
     return float(clicks.sum(dtype=np.float64)) / n, float(applications.sum(dtype=np.float64)) / n
 
 
-def _chances(world: World, user: Ints, slate: Ints) -> tuple[Floats, Floats]:
+def _chances(latent: Latent, user: Ints, slate: Ints) -> tuple[Floats, Floats]:
     """Probability of a click and of an application, per place of every slate."""
-    utility = world.utility[user[:, None], slate]
-    click = np.where(slate != NONE, EXAMINED * attraction(utility), np.float32(0.0))
-    return click, click * conversion(utility)
+    promised, kept = latent.world.promised(user[:, None], slate), latent.world.kept(user[:, None], slate)
+    attracted = np.where(slate != NONE, attraction(promised), np.float32(0.0))
+    click = clicks_expected(latent.nature.reading, attracted)
+    return click, click * conversion(kept)
 
 
 def _welch(

@@ -97,11 +97,23 @@ class Users:
 
 @dataclass(frozen=True)
 class World:
-    """Posts, users and the true utility of every post to every user (users x posts, about standard normal)."""
+    """Posts, users and the true utility of every post to every user (users x posts, about standard normal).
+
+    `bait`: how much more of each post the list promises than it keeps. It is what is clicked on, and then not applied to.
+    """
 
     posts: Posts
     users: Users
     utility: Floats
+    bait: Floats
+
+    def promised(self, user: Ints, post: Ints) -> Floats:
+        """The utility that the list shows."""
+        return self.utility[user, post] + self.bait[post]
+
+    def kept(self, user: Ints, post: Ints) -> Floats:
+        """The utility that is left after a click."""
+        return self.utility[user, post] - self.bait[post]
 
 
 def build_world(rng: np.random.Generator, users: int) -> World:
@@ -115,7 +127,7 @@ def build_world(rng: np.random.Generator, users: int) -> World:
     utility += posts.appeal
     utility += np.float32(0.45) * (people.job_type[:, None] == posts.job_type)
     utility += np.float32(0.30) * (people.employment[:, None] == posts.employment)
-    return World(posts=posts, users=people, utility=utility)
+    return World(posts=posts, users=people, utility=utility, bait=np.zeros(POSTS, dtype=np.float32))
 
 
 def numbered(name: str, n: int, digits: int) -> pl.Series:
