@@ -44,6 +44,7 @@ docs: $(VENV)/dev.stamp
 schema: $(VENV)/run.stamp
 	$(BIN)/rankcast schema service > examples/schema/service.json
 	$(BIN)/rankcast schema study > examples/schema/study.json
+	$(BIN)/rankcast schema online_test > examples/schema/online_test.json
 
 matrix: $(VENV)/dev.stamp
 	rm -rf .matrix && mkdir .matrix

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+from pydantic import BaseModel
 from typer.main import get_command
 
 from rankcast import plugins
 from rankcast.cli.app import app
 from rankcast.cli.guard import EXIT_CODES
+from rankcast.config.online_test import OnlineTestFile
 from rankcast.config.service import Service
 from rankcast.config.study import Study
 from rankcast.evaluate.page import Page, all_pages
@@ -90,13 +93,23 @@ def commands() -> str:
     root = get_command(app)
     parts = ["# Every command", "", "Generated from the commands. Progress goes to stderr, the result to stdout.", ""]
     with click.Context(root, info_name="rankcast") as context:
-        for name, command in root.commands.items():
+        for name, command in _leaves(root.commands):
             parts += [f"## rankcast {name}", "", " ".join((command.help or "").split()), ""]
             rows = [_parameter(one, context) for one in command.params if one.name != "help"]
             parts += ["| | default | meaning |", "| --- | --- | --- |", *rows, ""] if rows else []
     parts += ["## Exit codes", "", "| exit code | meaning |", "| --- | --- |"]
     parts += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
     return "\n".join([*parts, ""])
+
+
+def _leaves(commands: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every command that does something, by its whole name."""
+    for name, command in commands.items():
+        below = getattr(command, "commands", None)
+        if below is None:
+            yield name, command
+        else:
+            yield from ((f"{name} {inner}", one) for inner, one in _leaves(below))
 
 
 def _parameter(one: Any, context: Any) -> str:
@@ -254,14 +267,17 @@ def _metric(page: Page) -> list[str]:
 
 
 def keys() -> str:
-    """Every key of the two files, with type, default and meaning."""
+    """Every key of the files that people write, with type, default and meaning."""
     parts = [
         "# Every key",
         "",
         "Generated from the models that check the files; `rankcast schema` prints them for editors.",
         "",
     ]
-    for title, model in (("service.yaml", Service), ("study.yaml", Study)):
+    models: dict[str, type[BaseModel]] = {
+        "service.yaml": Service, "study.yaml": Study, "history/*.yaml": OnlineTestFile,
+    }  # fmt: skip
+    for title, model in models.items():
         schema = model.model_json_schema(by_alias=True)
         parts += [f"## {title}", "", "| key | required | default | meaning |", "| --- | --- | --- | --- |"]
         parts += _rows(schema, schema.get("$defs", {}), "")
@@ -286,7 +302,7 @@ def _rows(schema: dict[str, Any], defs: dict[str, Any], prefix: str) -> list[str
 
 def _beyond_a_table(model: dict[str, Any], name: str, defs: dict[str, Any]) -> dict[str, Any]:
     """Of a kind of table, only the keys that a table does not have."""
-    if name == "Table" or "path" not in model.get("properties", {}):
+    if name == "Table" or "Table" not in defs or "path" not in model.get("properties", {}):
         return model
     own = {key: value for key, value in model["properties"].items() if key not in defs["Table"]["properties"]}
     return {**model, "properties": own}

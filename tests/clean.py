@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from rankcast.testing import demo
 from rankcast.testing.jobboard import simulate
+from rankcast.testing.past import write_past
 
 
 def merged(base: Any, change: Any) -> Any:
@@ -69,7 +70,7 @@ STUDY: dict[str, Any] = {
     },
     "segments": ["request.job_type", "user.tenure"],
     "compare": {"smallest_effect": "20%"},
-    "online": {"metric": "applications_per_user", "events": ["apply"], "attribute": "last_request"},
+    "online": {"metric": "applications_per_request", "events": ["apply"], "attribute": "last_request"},
     "seed": 7,
 }
 
@@ -89,7 +90,7 @@ def write_data(folder: Path, seed: int = 4, requests: int = 6_000) -> None:
     ).write_parquet(folder / "features.parquet")
 
 
-SERVICE: dict[str, Any] = merged(YAML(typ="safe").load(demo.SERVICE), OWN)
+SERVICE: dict[str, Any] = merged(YAML(typ="safe").load(demo.SERVICE + demo.PAST), OWN)
 
 
 class Case:
@@ -98,6 +99,7 @@ class Case:
     def __init__(self, folder: Path, data: Path, excerpt: str = "") -> None:
         self.folder = folder
         shutil.copytree(data, folder / "data")
+        write_past(folder / "history")
         self.service: dict[str, Any] = deepcopy(merged(SERVICE, part_of(excerpt, "service")))
         self.study: dict[str, Any] = deepcopy(merged(STUDY, part_of(excerpt, "study")))
 

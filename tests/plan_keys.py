@@ -39,6 +39,7 @@ SERVICE_CASES = [
     Case("Service.service", ("service",), "tiny", "small"),
     Case("Service.timezone", ("timezone",), "Asia/Tokyo", "Europe/Paris"),
     Case("Service.behaviour", ("behaviour",), GONE, {"depth": "request.depth"}),
+    Case("Service.history", ("history",), GONE, {"path": "history"}),
     Case("Service.rules", ("rules",), {"TG02": {"warn": 0.02}}, {"TG02": {"warn": 0.03}}),
     *[
         Case(f"Tables.{name}", ("tables", name, "path"), f"data/{name}.parquet", f"new/{name}.csv")
@@ -106,6 +107,23 @@ SERVICE_CASES = [
         average=("request", ["user", "request"]),
         weight=("request.value", "request.worth"),
     ),
+    *_in(
+        "Past",
+        ("history",),
+        {"path": "history"},
+        path=("history", "past.csv"),
+        group=(None, "new_users"),
+        pipeline=("v1", "v2"),
+        online=(["ctr"], ["sales"]),
+        offline=(["mrr"], ["ndcg@10"]),
+        scale=("relative", "absolute"),
+        lower_is_better=(["bounces"], ["returns"]),
+        smallest_effect=(0.01, 0.02),
+        columns=({"group": "a"}, {"group": "b"}),
+    ),
+    *_in("Past", ("history",), {"path": "past.csv", "scale": "level"}, control=("a", "b")),
+    *_in("Past", ("history",), {"files": {"a": "a.csv"}}, sql=("SELECT 1 FROM a", "SELECT 2 FROM a")),
+    *_in("Past", ("history",), {"sql": "SELECT 1"}, files=({"a": "a.csv"}, {"a": "b.csv"})),
     *_in(
         "Behaviour",
         ("behaviour",),

@@ -309,6 +309,7 @@ def with_behaviour(demo: Any, folder: Path, behaviour: str = "", requests: pl.Da
     if requests is not None:
         (folder / "data" / "requests.parquet").unlink()
         requests.write_parquet(folder / "data" / "requests.parquet")
+    (folder / "history").symlink_to(demo.folder / "history")
     (folder / "studies").mkdir()
     service = (demo.folder / "service.yaml").read_text().replace("attribute: last_request", "attribute: request_id")
     (folder / "service.yaml").write_text(service + behaviour)

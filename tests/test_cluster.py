@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from rankcast.cluster.job import Files, bytes_of, manifests
-from rankcast.config.submit import Submit
+from rankcast.config.service.submit import Submit
 from rankcast.config.write import to_old_yaml
+from rankcast.testing.past import TESTS, write_past
 from tiny import GONE, Outcome, World, assert_refused
 from tiny import rankcast as command
 
@@ -306,6 +307,44 @@ def test_files_in_folders(given: str, tmp_path: Path, monkeypatch: pytest.Monkey
     }
     assert volume["configMap"]["name"] == config["metadata"]["name"]
     assert pod_of(job)["containers"][0]["args"][1] == "/study/studies/study.yaml"
+
+
+def test_the_record_of_past_tests_travels_too(tmp_path: Path) -> None:
+    world = cluster_world(tmp_path).service("history", to={"path": "history"})
+    assert_refused(submit(world, "--dry-run"), "service.yaml", "history", "make the folder")
+    write_past(tmp_path / "history")
+    (tmp_path / "history" / "notes.txt").write_text("no test")
+    config, job = documents(world)
+    validate(job)
+    (volume,) = [one for one in pod_of(job)["volumes"] if one["name"] == "study"]
+    placed = {one["path"]: config["data"][one["key"]] for one in volume["configMap"]["items"]}
+    record = {f"history/{path.name}": path.read_text() for path in (tmp_path / "history").glob("*.yaml")}
+    assert len(record) == len(TESTS)
+    assert placed == {**record, **{name: (tmp_path / name).read_text() for name in ("service.yaml", "study.yaml")}}
+    changed = tmp_path / "history" / "retrained.yaml"
+    changed.write_text(changed.read_text().replace("-0.0062", "-0.0063"))
+    assert documents(world)[1]["metadata"]["name"] != job["metadata"]["name"]
+
+
+def test_a_record_beside_the_folder_of_the_service(tmp_path: Path) -> None:
+    folder = tmp_path / "services"
+    folder.mkdir()
+    world = cluster_world(folder).service("history", to={"path": "../history"})
+    write_past(tmp_path / "history")
+    config, job = documents(world)
+    (volume,) = [one for one in pod_of(job)["volumes"] if one["name"] == "study"]
+    placed = {one["path"] for one in volume["configMap"]["items"]}
+    assert {"services/service.yaml", "services/study.yaml", "history/retrained.yaml"} <= placed
+    assert len(placed) == len(config["data"]) == len(TESTS) + 2
+
+
+def test_a_record_that_a_pod_cannot_see(tmp_path: Path) -> None:
+    table = {"path": "past.csv", "online": ["sales"], "offline": ["dcg@10"]}
+    world = cluster_world(tmp_path).service("history", to=table)
+    (tmp_path / "past.csv").write_text("test,sales,dcg@10\na,0.1,0.2\n")
+    assert_refused(submit(world, "--dry-run"), "past.csv is relative", "absolute path on a volume")
+    on_volume = cluster_world(tmp_path).service("history", to={"path": "/logs/history"})
+    assert [one["kind"] for one in documents(on_volume)] == ["ConfigMap", "Job"]
 
 
 # --- YAML of two versions ---

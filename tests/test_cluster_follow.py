@@ -441,7 +441,7 @@ SCHEDULED = [{"type": "PodScheduled", "status": "True"}]
 
 def test_a_clone_that_fails_says_why(tmp_path: Path) -> None:
     from rankcast.cluster.job import Files, manifests
-    from rankcast.config.submit import Submit
+    from rankcast.config.service.submit import Submit
 
     section = {"image": "i", "out": "s3://b/p", "files": {"git": {"repository": "r"}}}
     (job,) = manifests("first", Files("study.yaml", {}, "0" * 40), Submit.model_validate(section))

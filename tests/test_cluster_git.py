@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from rankcast.cluster.submit import prepare
+from rankcast.testing.past import write_past
 from test_cluster import cluster_world, pod_of, submit, validate
 from tiny import World, assert_refused
 from tiny import rankcast as command
@@ -52,6 +54,18 @@ def test_files_from_git(origin: World) -> None:
     assert_refused(command("submit", str(path), "--dry-run"), "service.yaml", "differ", "commit and push")
     git(origin.folder, "commit", "-aqm", "again")
     assert prepare(path).name != before["metadata"]["name"]
+
+
+def test_a_record_that_is_not_committed(origin: World) -> None:
+    path = origin.folder / "studies" / "study.yaml"
+    service = origin.folder / "service.yaml"
+    service.write_text(json.dumps({**json.loads(service.read_text()), "history": {"path": "history"}}))
+    write_past(origin.folder / "history")
+    git(origin.folder, "commit", "-aqm", "the record is still to be added")
+    assert_refused(command("submit", str(path), "--dry-run"), "history/retrained.yaml", "differs from commit")
+    git(origin.folder, "add", "history")
+    git(origin.folder, "commit", "-qm", "record")
+    assert [one["kind"] for one in prepare(path).documents] == ["Job"]
 
 
 def test_no_repository(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_the_page_opens_from_disk_quietly(browser: Any, demo: Any, width: int, s
 def test_the_first_screen_has_decision_proposal_and_findings(browser: Any, demo: Any) -> None:
     with Visit(browser, demo.run.report) as visit:
         result = demo.run.result
-        assert result.decision["two_tower"].because in visit.text(".decision")
+        assert result.decision["two_tower"].because in visit.text("div.decision")
         for words in ("What is proposed, and why", "Findings"):
             box = visit.page.get_by_role("heading", name=words, exact=True).bounding_box()
             assert box is not None

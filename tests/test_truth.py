@@ -37,7 +37,7 @@ def test_any_slates_can_be_put_online(demo: Any) -> None:
 def test_a_step_that_is_not_replayed_costs_fidelity(demo: Any, tmp_path: Any, left_out: str, least: float) -> None:
     import rankcast
 
-    for name in ("data", "schema"):
+    for name in ("data", "schema", "history"):
         (tmp_path / name).symlink_to(demo.folder / name)
     (tmp_path / "studies").mkdir()
     service = [line for line in (demo.folder / "service.yaml").read_text().splitlines() if f"- {left_out}" not in line]

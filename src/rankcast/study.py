@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from rankcast.comparison.decision import besides, decide
 from rankcast.comparison.table import ValuesTable
 from rankcast.config.load import read_plan, read_texts
+from rankcast.config.online_test import OnlineTestFile
 from rankcast.config.plan import FileText, Plan
 from rankcast.config.service import Service
 from rankcast.config.study import Study
@@ -30,7 +31,7 @@ from rankcast.evaluate.truth.late import late
 from rankcast.evaluate.truth.ledger import Terms as LedgerTerms
 from rankcast.evaluate.truth.ledger import ledger
 from rankcast.evaluate.truth.targets import Population, select
-from rankcast.experiment import assembly, merge, provenance, saved, trails
+from rankcast.experiment import assembly, merge, past, provenance, saved, trails
 from rankcast.experiment.conclusions import conclude
 from rankcast.experiment.evidence import Made, shown_rows, tie_rows
 from rankcast.experiment.fidelity import hold_against_log
@@ -88,6 +89,7 @@ def check(path: str | Path, with_data: bool = True) -> tuple[Plan, tuple[Finding
     if with_data:
         columns, problems = check_headers(assembly.inputs_of(planned))
         problems = problems or assembly.column_problems(planned, columns)
+        past.of_plan(planned)
     if problems:
         raise DataError(planned.environment.mask_problem(problem) for problem in problems)
     return planned, check_all(Evidence(planned))
@@ -139,11 +141,14 @@ def _masked(planned: Plan) -> Iterator[None]:
 def _run(planned: Plan, store: Store, allowed: Allowance, repeated: Run | None) -> Run:
     progress = allowed.progress
     clock = Clock(progress)
+    record = past.of_plan(planned)
     prints, contents = clock.time("fingerprint", lambda: fingerprints(assembly.inputs_of(planned)))
     lists_code = provenance.private_code(planned)
     code = lists_code | provenance.metric_code(planned)
     private = provenance.private_text(planned)
-    identity = run_id(provenance.identifying_plan(planned), private, code, contents)
+    told = past.prints_of(record)
+    known = (*contents, *(("history", one.hash) for one in told))
+    identity = run_id(provenance.identifying_plan(planned), private, code, known)
     replay = run_id(provenance.replayed_plan(planned), private, lists_code, contents)
     found = store.get(planned.study.study, identity)
     if found is not None:
@@ -152,7 +157,7 @@ def _run(planned: Plan, store: Store, allowed: Allowance, repeated: Run | None) 
     with store.writing(planned.study.study, identity, _worth_keeping, wait) as desk:
         if desk is not None:
             earlier = store.replayed_before(planned.study.study, replay)
-            made = _Made(prints, identity, replay, code, earlier, repeated)
+            made = _Made((*prints, *told), identity, replay, code, earlier, repeated, record)
             _Experiment(planned, allowed, clock, desk, made).perform()
     done = store.get(planned.study.study, identity)
     if done is None:
@@ -173,7 +178,9 @@ def _worth_keeping(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Made:
-    """What a run is made of: its files, its ids, private code, an earlier run with the same lists, one that is repeated."""
+    """What a run is made of: its files, its ids, private code, an earlier run with the same lists, one that is repeated, and past
+    online tests.
+    """
 
     prints: tuple[Fingerprint, ...]
     identity: str
@@ -181,6 +188,7 @@ class _Made:
     code: Mapping[str, str]
     earlier: Path | None
     repeated: Run | None
+    past: past.Record | None
 
 
 @dataclass(frozen=True)
@@ -244,14 +252,16 @@ class _Experiment:
             **concluded.rows(),
         )
         made = Made(self.plan, logs, labels, population, work, done, table, loaded.features, self._origin())
-        findings = self.clock.time("rules", lambda: check_all(made.evidence(results)))
+        history = self.clock.time("history", lambda: past.history_for(self.plan, self.made.past, results.comparisons))
+        findings = self.clock.time("rules", lambda: check_all(replace(made.evidence(results), history=history)))
         reason = merge.invalid(fidelity, self.plan.study.fidelity.at_least, waived="RP02" in self.plan.study.allow)
         kept = waiting if self.plan.service.labels.late == "report" else ()
         beside = besides(table, fidelity, concluded.averages, concluded.comparisons, kept)
         decision = decide(table, concluded.comparisons, reason, findings, terms.correction, beside)
         result = Result(
-            study=self.plan.study.study, run=self.made.identity, decision=decision, results=results, findings=findings
-        )
+            study=self.plan.study.study, run=self.made.identity, decision=decision, results=results, findings=findings,
+            history=history,
+        )  # fmt: skip
         self.clock.time("report", lambda: self._write(result, table, outcomes, population, loaded))
         told = self._manifest(loaded, len(done))
         runs.write_json(self.folder / "manifest.json", told)
@@ -372,9 +382,11 @@ def metric(text: str) -> Any:
     return assembly.vocabulary(execute=True).metric(text)
 
 
-def schema(subject: Literal["service", "study", "result"]) -> dict[str, Any]:
-    """The JSON Schema of service.yaml, study.yaml or result.json."""
-    models: dict[str, type[BaseModel]] = {"service": Service, "study": Study, "result": Result}
+def schema(subject: Literal["service", "study", "result", "online_test"]) -> dict[str, Any]:
+    """The JSON Schema of service.yaml, study.yaml, result.json or history/*.yaml."""
+    models: dict[str, type[BaseModel]] = {
+        "service": Service, "study": Study, "result": Result, "online_test": OnlineTestFile,
+    }  # fmt: skip
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **models[subject].model_json_schema(by_alias=True),
@@ -382,5 +394,5 @@ def schema(subject: Literal["service", "study", "result"]) -> dict[str, Any]:
 
 
 def schema_files() -> dict[str, str]:
-    """The schemas of the two files as text, for the modelines that editors read."""
-    return {name: json.dumps(schema(name), indent=1) + "\n" for name in ("service", "study")}
+    """The schemas of the files that people write as text, for the modelines that editors read."""
+    return {name: json.dumps(schema(name), indent=1) + "\n" for name in ("service", "study", "online_test")}

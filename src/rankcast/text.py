@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from math import exp, expm1
 from typing import Protocol
 
 from rankcast.errors import clip
 from rankcast.records import AverageRow, ComparisonRow, Segment
+from rankcast.records.history import Scale
 
 LONGEST = 120  # characters of an id, a title or a segment's value
 _FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
@@ -114,3 +116,27 @@ def segment_name(segment: Segment | None) -> str:
     if segment is None:
         return "all"
     return "(null)" if segment.value is None else clip(str(segment.value), LONGEST)
+
+
+def effect_error(value: float, error: float | None, scale: Scale) -> str:
+    """The standard error beside an effect: of a log-ratio, as the relative change has it.
+
+    >>> effect_error(0.0, 0.0123, "relative"), effect_error(0.5, 0.25, "absolute"), effect_error(0.5, None, "level")
+    ('1.2%', '0.25', '–')
+    """
+    if error is None:
+        return "–"
+    return f"{exp(min(value, 700.0)) * error:.1%}" if scale == "relative" else f"{error:.2g}"
+
+
+def effect(value: float | None, scale: Scale, digits: int = 1) -> str:
+    """A number of past tests as people read it: log-ratios as relative changes.
+
+    >>> effect(0.0198, "relative"), effect(-0.5, "absolute"), effect(0.25, "level"), effect(None, "level")
+    ('+2.0%', '-0.5', '0.25', 'not known')
+    """
+    if value is None:
+        return "not known"
+    if scale == "relative":
+        return f"{expm1(min(value, 700.0)):+.{digits}%}"
+    return f"{value:+.4g}" if scale == "absolute" else f"{value:.4g}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
+from ruamel.yaml import YAML
 
-from clean import Case, merged
+from clean import Case, dump, merged
 from faults import Change, Fault, module
 
 # --- What the files say ---
@@ -170,6 +171,49 @@ def score(requests, candidates):
 # --- Faults ---
 
 RELEVANT = LIKED.sum().over("request_id")
+# --- Past online tests ---
+
+
+def of_each_test(change: Callable[[dict[str, Any]], object]) -> Change:
+    """Every record of a past test is changed."""
+
+    def inject(case: Case) -> None:
+        for path in sorted((case.folder / "history").glob("*.yaml")):
+            record = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+            change(record)
+            dump(record, path)
+
+    return inject
+
+
+def three_tests(case: Case) -> None:
+    for path in sorted((case.folder / "history").glob("*.yaml"))[3:]:
+        path.unlink()
+
+
+def without_error(record: dict[str, Any]) -> None:
+    del record["online"]["applications_per_request"]["new"]["standard_error"]
+
+
+def winner(record: dict[str, Any]) -> None:
+    """Nothing that looked worse went online."""
+    record["offline"]["new"]["dcg@10"]["relative"] += 0.2
+
+
+def uneven(record: dict[str, Any]) -> None:
+    """One arm lost users on the way, in one test."""
+    if record["online_test"] == "retrained":
+        record["users"]["new"] = 58_000
+
+
+def by_year(record: dict[str, Any]) -> None:
+    record["pipeline"] = f"v{str(record['period']['from'])[:4]}"
+
+
+def no_history(case: Case) -> None:
+    case.service.pop("history", None)
+
+
 AWAITS = Fault(awaits=True)
 
 FAULTS: dict[str, Fault] = {
@@ -224,9 +268,14 @@ FAULTS: dict[str, Fault] = {
     "RE02": Fault(
         inject=module("shop_models", BY_WAGE), always="a run knows its own files, and whether they lie in a commit"
     ),
+    # Online link
+    "ON01": Fault(inject=three_tests, hide=no_history),
+    "ON02": Fault(inject=of_each_test(without_error), hide=no_history),
+    "ON03": Fault(inject=of_each_test(winner), hide=no_history),
+    "ON04": Fault(inject=of_each_test(uneven), hide=no_history),
+    "ON05": Fault(inject=of_each_test(by_year), hide=no_history),
     # What no run can see yet
     **{f"CF0{number}": AWAITS for number in range(1, 7)},
-    **{f"ON0{number}": AWAITS for number in range(1, 6)},
     # Waivers
     "WV01": Fault(always="a study waives rules or it does not"),
     "WV02": Fault(always="a study waives rules or it does not"),

@@ -14,6 +14,7 @@ from rankcast.cli import (
     diff,
     explain,
     export,
+    history,
     init,
     metrics,
     report,
@@ -78,3 +79,4 @@ for module in (
     schema,
 ):
     app.command(name=module.NAME, no_args_is_help=module.NEEDS_ARGUMENTS)(module.command)
+app.add_typer(history.app)

@@ -19,13 +19,14 @@ class Subject(StrEnum):
     SERVICE = "service"
     STUDY = "study"
     RESULT = "result"
+    ONLINE_TEST = "online_test"
 
 
 @guarded
 def command(
     subject: Annotated[Subject, typer.Argument(help="Which file.", show_default=False)],
 ) -> None:
-    """Print the JSON Schema of service.yaml, study.yaml or result.json."""
+    """Print the JSON Schema of service.yaml, study.yaml, result.json or a file of history/."""
     from rankcast.study import schema
 
     print_json(schema(subject.value))

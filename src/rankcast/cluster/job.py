@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rankcast.config.submit import FromGit, SecretKey, Submit
+from rankcast.config.service.submit import FromGit, SecretKey, Submit
 
 CONTAINER = "study"
 STUDY, SCRATCH = "/study", "/scratch"

@@ -18,10 +18,11 @@ from rankcast.config.environment import names_in
 from rankcast.config.plan import Plan
 from rankcast.config.problems import message_of
 from rankcast.config.service import Table
+from rankcast.config.service.submit import FromGit, Submit
 from rankcast.config.study import PythonVariant
-from rankcast.config.submit import FromGit, Submit
-from rankcast.config.yaml import load
+from rankcast.config.yaml import load, text_of
 from rankcast.errors import ConfigError, Problem, RunError, clip
+from rankcast.experiment import past
 from rankcast.repository import Repository
 from rankcast.runs.folder import Run
 from rankcast.runs.objects import is_remote
@@ -141,31 +142,30 @@ def outcome(submission: Submission, end: End) -> Outcome:
 
 
 def _files(plan: Plan, submit: Submit) -> Files:
-    study, service = Path(plan.texts["study"].path), Path(plan.texts["service"].path)
+    """The two files, and those of the record of past online tests where that is a folder of small ones."""
+    study = Path(plan.texts["study"].path)
+    record = [(Path(os.path.abspath(path)), text_of(path, path.name)) for path in past.folder_files(plan)]
+    told = [*((Path(plan.texts[name].path), plan.texts[name].text) for name in ("study", "service")), *record]
     if isinstance(submit.files, FromGit):
         repository = Repository.around(study)
         root = repository.root.resolve()
-        inside = [path.resolve() for path in (study, service)]
+        inside = [path.resolve() for path, _ in told]
         if not all(path.is_relative_to(root) for path in inside):
-            raise ConfigError(Problem(f"both files must lie in the repository {root}", plan.study_file))
+            raise ConfigError(Problem(f"all files must lie in the repository {root}", plan.study_file))
         commit = submit.files.commit or repository.commit("HEAD")
         names = [path.relative_to(root).as_posix() for path in inside]
-        here = (plan.texts[name].text for name in ("study", "service"))
-        changed = [name for name, text in zip(names, here, strict=True) if repository.text(name, commit) != text]
+        changed = [name for name, (_, text) in zip(names, told, strict=True) if repository.text(name, commit) != text]
         if changed:
             raise ConfigError(
                 f"{', '.join(changed)}: differs from commit {commit[:12]}, which the pod reads; commit and push"
             )
         return Files(inside[0].relative_to(root).as_posix(), {}, commit)
-    root = Path(os.path.commonpath([study.parent, service.parent]))
-    texts = {
-        path.relative_to(root).as_posix(): plan.texts[name].text
-        for name, path in (("study", study), ("service", service))
-    }
+    root = Path(os.path.commonpath([path.parent for path, _ in told]))
+    texts = {path.relative_to(root).as_posix(): text for path, text in told}
     size = sum(len(text.encode()) for text in texts.values())
     if size > _MOST:
         raise ConfigError(
-            f"the two files take {size:,} bytes, more than a ConfigMap holds; use `submit.files: {{git: ...}}`"
+            f"the files take {size:,} bytes, more than a ConfigMap holds; use `submit.files: {{git: ...}}`"
         )
     return Files(study.relative_to(root).as_posix(), texts)
 
@@ -175,10 +175,11 @@ def _problems(plan: Plan, submit: Submit) -> Iterator[Problem]:
     yield from _variables(plan, submit)
     yield from _volumes(plan, submit)
     if not isinstance(submit.files, FromGit):
-        for path in dict.fromkeys(_paths((plan.service, plan.study, *_step_tables(plan)))):
+        travels = plan.service.history if past.folder_files(plan) else None
+        for path in dict.fromkeys(_paths((plan.service, plan.study, *_step_tables(plan)), travels)):
             if not path.startswith(("/", "${")) and "://" not in path:
                 yield Problem(
-                    f"{clip(path, 120)} is relative, and a pod with a ConfigMap has the two files only; expected an "
+                    f"{clip(path, 120)} is relative, and a pod with a ConfigMap has the YAML files only; expected an "
                     "absolute path on a volume, or ${NAME} from `submit.env`"
                 )
 
@@ -220,8 +221,10 @@ def _step_tables(plan: Plan) -> list[Table]:
     return [step.table for variant in plan.variants for step in variant.steps if step.table is not None]
 
 
-def _paths(value: object) -> Iterator[str]:
-    """Where files are read from."""
+def _paths(value: object, but: object = None) -> Iterator[str]:
+    """Where files are read from; `but` is left out."""
+    if but is not None and value is but:
+        return
     if isinstance(value, Table):
         yield from value.path or ()
         for written in value.files.values():
@@ -230,10 +233,10 @@ def _paths(value: object) -> Iterator[str]:
         yield from value.reads
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from _paths(getattr(value, name))
+            yield from _paths(getattr(value, name), but)
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _paths(inner)
+            yield from _paths(inner, but)
     elif isinstance(value, tuple | list):
         for inner in value:
-            yield from _paths(inner)
+            yield from _paths(inner, but)

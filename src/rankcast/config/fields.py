@@ -30,9 +30,9 @@ class Strict(BaseModel):
     )
 
 
-def wrong(message: str) -> PydanticCustomError:
-    """A problem with a value, in our own words."""
-    return PydanticCustomError("rankcast", "{message}", {"message": message})
+def wrong(message: str, *at: str) -> PydanticCustomError:
+    """A problem with a value, in our own words; `at`: the keys inside of it that say where."""
+    return PydanticCustomError("rankcast", "{message}", {"message": message, "at": at})
 
 
 def later(feature: str) -> Any:
@@ -71,7 +71,12 @@ def number(value: object) -> float:
             return float(value.strip()[:-1]) / 100
         except ValueError:
             return nan
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return nan
+    try:
+        return float(value)
+    except OverflowError:
+        return nan
 
 
 def _share(value: object) -> float:

@@ -124,6 +124,8 @@ class Plan:
         }
         if not service["rules"]:
             del service["rules"]
+        if service["history"] is None:
+            del service["history"]
         service["production"]["steps"] = [_step(step) for step in self._production_steps()]
         if isinstance(service["production"]["candidates"], dict):
             service["production"]["candidates"] = _table(service["production"]["candidates"])

@@ -38,7 +38,7 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
 def _location(detail: ErrorDetails, document: Document) -> Location:
     """The place in the file: what pydantic adds for unions and validators is dropped."""
     value, place = document.values, []
-    for part in detail["loc"]:
+    for part in (*detail["loc"], *detail.get("ctx", {}).get("at", ())):
         inside = _inside_value(value, part)
         if inside is not _NOTHING:
             value = inside

@@ -22,8 +22,8 @@ from rankcast.config.fields import (
     Strict,
     wrong,
 )
-from rankcast.config.labelling import Attribution, kinds_given
 from rankcast.config.service import Candidates, Paths, Steps, Table
+from rankcast.config.service.labelling import Attribution, kinds_given
 from rankcast.errors import show
 from rankcast.plugins import WORD
 

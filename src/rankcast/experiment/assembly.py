@@ -70,7 +70,7 @@ def vocabulary(execute: bool) -> Vocabulary:
 def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
     """Every table to load. `answers`: what APIs answered, by variant."""
     tables = {
-        name: _source(plan, table, ("tables", name), plan.service_file, plan.service_folder)
+        name: table_source(plan, table, ("tables", name), plan.service_file, plan.service_folder)
         for name in type(plan.service.tables).model_fields
         if name != EVENTS and (table := getattr(plan.service.tables, name)) is not None
     }
@@ -78,11 +78,11 @@ def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
     for at, declared in enumerate(plan.service.tables.events):
         name = EVENTS if at == 0 else f"{EVENTS} {at + 1}"
         where = ("tables", EVENTS) if len(plan.service.tables.events) == 1 else ("tables", EVENTS, at)
-        tables[name] = _source(plan, declared, where, plan.service_file, plan.service_folder)
+        tables[name] = table_source(plan, declared, where, plan.service_file, plan.service_folder)
         until = None if declared.complete_until is None else plan.instant(declared.complete_until)
         events[name] = EventTerms(declared.event, declared.distinct, until)
     scores = {
-        variant.name: _source(
+        variant.name: table_source(
             plan, variant.spec.scores, ("variants", variant.name, "scores"), plan.study_file, plan.study_folder
         )
         for variant in plan.variants
@@ -95,20 +95,20 @@ def inputs_of(plan: Plan, answers: Mapping[str, Path] | None = None) -> Inputs:
     for variant in plan.variants:
         if isinstance(variant.candidates, Table):
             file, place = plan.place(variant, "candidates")
-            candidates[dotted(place)] = _source(plan, variant.candidates, place, file, _folder(plan, file))
+            candidates[dotted(place)] = table_source(plan, variant.candidates, place, file, _folder(plan, file))
         for at, one in enumerate(variant.steps):
             if one.table is not None:
                 file, place = plan.place(variant, "steps")
                 written: tuple[str | int, ...] = (*place, at, one.kind)
-                placements[dotted(written)] = _source(plan, one.table, written, file, _folder(plan, file))
+                placements[dotted(written)] = table_source(plan, one.table, written, file, _folder(plan, file))
         if variant.spec.python is not None and variant.spec.python.reads:
             key: tuple[str, ...] = ("variants", variant.name, "python")
             read = Table.model_validate({"path": list(variant.spec.python.reads)})
-            reads[variant.name] = _source(plan, read, key, plan.study_file, plan.study_folder)
+            reads[variant.name] = table_source(plan, read, key, plan.study_file, plan.study_folder)
         fed = None if variant.spec.training is None else variant.spec.training.features
         if fed is not None:
             key = ("variants", variant.name, "training", "features")
-            features[variant.name] = _source(plan, fed, key, plan.study_file, plan.study_folder)
+            features[variant.name] = table_source(plan, fed, key, plan.study_file, plan.study_folder)
     return Inputs(tables, scores, candidates, plan.service.timezone, placements, reads, events, features)
 
 
@@ -116,7 +116,7 @@ def _folder(plan: Plan, file: str) -> Path:
     return plan.study_folder if file == plan.study_file else plan.service_folder
 
 
-def _source(plan: Plan, table: Table, place: tuple[str | int, ...], file: str, folder: Path) -> Source:
+def table_source(plan: Plan, table: Table, place: tuple[str | int, ...], file: str, folder: Path) -> Source:
     def file_set(written: tuple[str, ...]) -> FileSet:
         return FileSet(tuple(pattern(path) for path in written), plan.environment.hidden)
 

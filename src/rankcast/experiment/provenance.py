@@ -104,6 +104,7 @@ def replayed_plan(plan: Plan) -> dict[str, Any]:
     service = {**document["service"], "targets": {**document["service"]["targets"], "average": None, "weight": None}}
     service["production"] = {**service["production"], "released": None}
     service.pop("rules", None)
+    service.pop("history", None)
     for variant in document["study"]["variants"].values():
         variant.pop("training", None)
     kept = ("study", "treatment", "period", "baseline", "variants", "seed")

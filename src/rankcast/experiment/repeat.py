@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rankcast.config.load import read_texts
 from rankcast.config.plan import FileText, Plan
 from rankcast.errors import RunError
-from rankcast.experiment import assembly, provenance
+from rankcast.experiment import assembly, past, provenance
 from rankcast.records import Fingerprint
 from rankcast.runs.folder import Run
 from rankcast.runs.identity import code_hashes
@@ -51,7 +51,7 @@ def what_changed(planned: Plan, run: Run) -> list[str]:
     """Every input of a run that is not what it was: a line each."""
     told = _read(run)
     prints, _, _ = looked_at(assembly.inputs_of(planned))
-    now = {(one.path, one.hash) for one in prints}
+    now = {(one.path, one.hash) for one in (*prints, *past.prints_of(past.of_plan(planned)))}
     then = {(one.path, one.hash) for one in told.data}
     before, after = {path for path, _ in then - now}, {path for path, _ in now - then}
     lines = [f"{path}: its content has changed since run {run.id}" for path in sorted(before & after)]

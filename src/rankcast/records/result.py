@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from rankcast.records.accounts import Count, LateRow, LedgerRow
 from rankcast.records.base import Decision, Record
 from rankcast.records.behaviour import Behaviour
@@ -19,6 +21,7 @@ from rankcast.records.comparison import (
     StandardisedRow,
 )
 from rankcast.records.finding import Finding
+from rankcast.records.history import History
 from rankcast.records.replay import ExposureRow, Fidelity, ItemRow, ShownRow, StepRow, TieRow, VariantRow
 
 
@@ -64,6 +67,9 @@ class Result(Record):
     decision: dict[str, VariantDecision]
     results: Results
     findings: tuple[Finding, ...]
+    history: History | None = Field(
+        default=None, description="what past online tests say of the metrics; null: no `history:`"
+    )
 
     def document(self) -> dict[str, Any]:
         """As plain values, with the names of the file."""

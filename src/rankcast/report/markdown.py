@@ -63,6 +63,11 @@ def cell(value: object) -> str:
     return _escaped(str(value), 80)
 
 
+def literal(value: object) -> str:
+    """Text of the data in a sentence, where nothing is code."""
+    return _escaped(str(value), 300)
+
+
 def prose(value: object) -> str:
     """Text in a sentence; what stands between backticks looks like code."""
     parts = re.split(r"`([^`]+)`", clip(" ".join(str(value).split()), 1_000))

@@ -40,6 +40,8 @@ def helpers() -> dict[str, Any]:
         "p_value": text.p_value,
         "relative_interval": text.relative_interval,
         "segment_name": text.segment_name,
+        "effect": text.effect,
+        "effect_error": text.effect_error,
         "coded": _coded,
         "meaning_of": meaning_of,
     }

@@ -72,6 +72,7 @@ def _sections(report: Report) -> list[tuple[str, str, bool]]:
         ("lists", "Lists", True),
         ("spread", "Spread", bool(results.distributions)),
         ("exposure", "Exposure", bool(results.exposure)),
+        ("history", "History", report.result.history is not None),
         ("findings", "Rules", True),
         ("plan", "Repeat", True),
     ]

@@ -9,9 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from rankcast.config.labelling import Attribution
 from rankcast.config.plan import Plan
+from rankcast.config.service.labelling import Attribution
 from rankcast.records import Results
+from rankcast.records.history import History
 from rankcast.tables.logs import Bools, Floats, Ints, Logs
 
 # Metrics that are measured for rules alone.
@@ -114,8 +115,9 @@ def today() -> date:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The plan; what a run found, None before one; and which day it is, for waivers that end."""
+    """The plan; what a run found, None before one; what past online tests say; and which day it is, for waivers that end."""
 
     plan: Plan
     found: Found | None = None
+    history: History | None = None
     day: date = field(default_factory=today)

@@ -25,10 +25,3 @@ class Counterfactual(Awaiting):
     severity = "error"
     awaits = "this version makes no counterfactual estimates"
     meanwhile = "nothing in this study rests on them; keep logging the propensity of every impression"
-
-
-class OfHistory(Awaiting):
-    """Rules about past online tests."""
-
-    awaits = "this version keeps no history of online tests beside their offline numbers"
-    meanwhile = "keep each online test's difference, standard error, dates and the run that preceded it"

@@ -10,6 +10,7 @@ from typing import Any
 from rankcast.errors import RunError
 from rankcast.records import Result
 from rankcast.testing.jobboard import JobBoard, Variant, simulate
+from rankcast.testing.past import write_past
 
 STUDIES: Mapping[Variant, str] = {"two_tower": "two-tower", "filter_net": "filter-net"}
 
@@ -49,6 +50,10 @@ targets:
   where: "request.surface = 'home' AND NOT request.is_bot"
   without_labels: exclude
   average: request
+"""
+
+PAST = """
+history: {path: history, pipeline: v1}            # past online tests beside what offline said before
 """
 
 STUDY = """\
@@ -132,7 +137,7 @@ class Story:
 
 
 def write_demo(folder: Path, requests: int, seed: int, schemas: Mapping[str, str]) -> JobBoard:
-    """Write data, service, studies and the editors' schemas (name -> text).
+    """Write data, service, past online tests, studies and the editors' schemas (name -> text).
 
     Files that people edit are kept as they are when they are there already.
     """
@@ -141,7 +146,8 @@ def write_demo(folder: Path, requests: int, seed: int, schemas: Mapping[str, str
     board = simulate(seed, requests)
     (folder / "studies").mkdir(parents=True, exist_ok=True)
     board.write(folder / "data")
-    _keep_or_write(folder / "service.yaml", SERVICE)
+    _keep_or_write(folder / "service.yaml", SERVICE + PAST)
+    write_past(folder / "history")
     (folder / "schema").mkdir(exist_ok=True)
     for name, text in schemas.items():
         (folder / "schema" / f"{name}.json").write_text(text, encoding="utf-8")

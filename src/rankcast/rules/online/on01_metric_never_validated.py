@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rankcast.rules.later import OfHistory
+from rankcast.records import Finding
+from rankcast.rules.online.linked import OfHistory, Past
 
 
 class MetricNeverValidated(OfHistory):
@@ -15,16 +16,30 @@ class MetricNeverValidated(OfHistory):
 
     code = "ON01"
     name = "metric-never-validated"
-    moment = "history"
     severity = "warning"
-    at = ("study", "online")
+    at = ("service", "history")
     good = """
-# study.yaml
-online: {metric: applications_per_user}
-# history: ten past tests with this metric
+# service.yaml
+history: {path: history}
+# history: sixteen past tests with this metric
 """
     bad = """
-# study.yaml
-online: {metric: applications_per_user}
-# history: none
+# service.yaml
+history: {path: history}
+# history: three past tests with it
 """
+
+    def hold(self, past: Past) -> Finding:
+        link = past.link
+        least, n = int(self.limit(past.plan, "pairs")), len(link.pairs)
+        told = f"{n} past tests pair {link.offline} with {link.online}"
+        if n >= least:
+            return self.passed(f"{told}: {link.says}", count=n)
+        return self.fired(
+            "warning",
+            f"{told}; at least {least} are wanted",
+            "replay both arms of past online tests and add them (`rankcast history add`); until then the verdict is unvalidated",
+            count=n,
+            of=least,
+            examples=[f"{one.test}: {one.why}" for one in link.left_out],
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rankcast.rules.later import OfHistory
+from rankcast.records import Finding
+from rankcast.rules.online.linked import OfHistory, Past
 
 
 class PairMisaligned(OfHistory):
@@ -15,12 +16,28 @@ class PairMisaligned(OfHistory):
 
     code = "ON04"
     name = "pair-misaligned"
-    moment = "history"
     severity = "error"
-    at = ("study", "online")
+    at = ("service", "history")
     good = """
-# history: the run's model is the one that was shipped
+# service.yaml
+history: {path: history}
+# history: the run's model is the one that was shipped, users were split as intended
 """
     bad = """
-# history: the shipped model was trained again, months later
+# service.yaml
+history: {path: history}
+# history: one arm lost users on the way
 """
+
+    def hold(self, past: Past) -> Finding:
+        if not past.history.problems:
+            return self.passed(f"{past.history.tests} past tests, each like the run beside it")
+        return self.fired(
+            "error",
+            f"{len(past.history.problems)} of {past.history.tests} past tests tell of something else than the number beside "
+            "them, and are left out",
+            "run the study again for what was shipped; or say in the record why its numbers do not count (`excluded:`)",
+            count=len(past.history.problems),
+            of=past.history.tests,
+            examples=past.history.problems,
+        )
